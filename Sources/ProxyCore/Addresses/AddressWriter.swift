@@ -56,7 +56,8 @@ package struct AddressWriter {
     }
 
     package mutating func write(decimal value: UInt16) {
-        var divisor: UInt16 = value >= 10_000 ? 10_000 : value >= 1_000 ? 1_000 : value >= 100 ? 100 : value >= 10 ? 10 : 1
+        var divisor: UInt16 =
+            value >= 10_000 ? 10_000 : value >= 1_000 ? 1_000 : value >= 100 ? 100 : value >= 10 ? 10 : 1
         while divisor > 0 {
             write(byte: 48 + UInt8(truncatingIfNeeded: value / divisor % 10))
             divisor /= 10

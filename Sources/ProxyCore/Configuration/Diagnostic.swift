@@ -25,11 +25,12 @@ public struct Diagnostic: Hashable, Sendable, CustomStringConvertible {
 
     /// `cluster.yaml:12: warning: Service default/web: …`
     public var description: String {
-        let label = switch severity {
-        case .note: "note"
-        case .warning: "warning"
-        case .error: "error"
-        }
+        let label =
+            switch severity {
+            case .note: "note"
+            case .warning: "warning"
+            case .error: "error"
+            }
         return location.isEmpty ? "\(label): \(message)" : "\(location): \(label): \(message)"
     }
 }

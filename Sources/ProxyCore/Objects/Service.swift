@@ -2,7 +2,10 @@
 ///
 /// What a field means is told by the Kubernetes API reference, `ServiceSpec`.
 public struct Service: Hashable, Sendable {
-    public enum Kind: String, Sendable { case clusterIP = "ClusterIP", nodePort = "NodePort", loadBalancer = "LoadBalancer", externalName = "ExternalName" }
+    public enum Kind: String, Sendable {
+        case clusterIP = "ClusterIP", nodePort = "NodePort", loadBalancer = "LoadBalancer", externalName =
+            "ExternalName"
+    }
 
     public enum TrafficPolicy: String, Sendable { case cluster = "Cluster", local = "Local" }
 
