@@ -1,0 +1,58 @@
+import ChainRenderer
+import ProxyCore
+import TestSupport
+
+/// Planning and rendering of one size of cluster, ten endpoints a service.
+struct RuleMeasurement {
+    static let header = """
+        iptables rules, 10 endpoints a service; times in ms, x = times the copy of the text
+          services      plan    render  together         x      copy  1 change         x  text, MB  beside it, MB
+        """
+
+    let cluster: LargeCluster
+
+    init(services: Int) {
+        cluster = LargeCluster(services: services, endpointsEach: 10)
+    }
+
+    func run() {
+        var configuration = ProxyConfiguration()
+        configuration.clusterCIDRs = [CIDR("10.0.0.0/8")].compactMap(\.self)
+        let node = NodePlan(
+            configuration, mode: .iptables, family: .ipv4, nodeName: "node-1", node: nil, facts: HostFacts(of: nil))
+        var state = ClusterState()
+        for change in cluster.changes { state.apply(change) }
+        let touched = state.takeTouched()
+
+        var rules = IPTablesRules(node: node)
+        var text: [UInt8] = []
+        let together = milliseconds {
+            rules.update(touched, from: state)
+            text = rules.fullBatch().text
+        }
+        let peak = peakMegabytes()
+        rules.didCommit()
+        var plans = PlanTable()
+        let planning = milliseconds { _ = plans.update(touched, from: state, in: node.context) }
+        let copy = copyTime(text)
+        let change = median(201) { generation in
+            let index = generation * 37 % cluster.services
+            let slice = cluster.slice(index, generation: generation + 1)
+            var batch: IPTablesBatch?
+            let time = milliseconds {
+                state.apply(.endpointSlice(slice))
+                rules.update(state.takeTouched(), from: state)
+                batch = rules.partialBatch()
+            }
+            precondition(batch != nil)
+            rules.didCommit()
+            return time
+        }
+        let size = Double(text.count) / 1e6
+        print(
+            column(Double(cluster.services), 0), column(planning, 1, width: 9), column(together - planning, 1, width: 9),
+            column(together, 1, width: 9), column(together / copy, 1, width: 9), column(copy, 1, width: 9),
+            column(change, 3, width: 9), column(change / copy, 4, width: 9), column(size, 1, width: 9),
+            column(peak - size, 0, width: 14), separator: "")
+    }
+}
