@@ -1,8 +1,8 @@
-import ArgumentParser
+public import ArgumentParser
 import ChainRenderer
 import EndpointWatcher
 import Foundation
-import ProxyCore
+public import ProxyCore
 
 /// Where the cluster and the configuration come from.
 struct ClusterOptions: ParsableArguments {
@@ -58,8 +58,8 @@ struct ClusterInput {
             var diagnostics: [Diagnostic] = []
             try self.init(options, &diagnostics)
             for diagnostic in diagnostics { Console.report("switchyard: \(diagnostic)") }
-        } catch let refusal as InputError {
-            for diagnostic in refusal.diagnostics { Console.report("switchyard: \(diagnostic)") }
+        } catch {
+            for diagnostic in error.diagnostics { Console.report("switchyard: \(diagnostic)") }
             throw ExitStatus.badInput
         }
     }
@@ -76,7 +76,7 @@ struct ClusterInput {
             }
         } catch { refused += error.diagnostics }
         do {
-            manifests = try ManifestReader.read(paths: try options.paths(), strict: options.strict)
+            manifests = try ManifestReader.read(paths: try options.paths(), isStrict: options.strict)
             diagnostics += manifests.diagnostics
         } catch { refused += error.diagnostics }
         guard refused.isEmpty else { throw InputError(diagnostics + refused) }

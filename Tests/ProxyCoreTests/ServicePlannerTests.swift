@@ -39,7 +39,7 @@ private func slice(
 
 private func plan(
     _ service: Service, _ slices: EndpointSlice..., mode: ProxyMode = .iptables,
-    _ configure: (inout ProxyConfiguration) -> Void = { _ in }
+    configure: (inout ProxyConfiguration) -> Void = { _ in }
 ) throws -> ServicePlan {
     var node = Node(name: "node1")
     node.zone = "zone-a"
@@ -163,18 +163,18 @@ struct ServicePlannerTests {
     func masquerade() throws {
         #expect(try plan(service()).internalMasquerade == .nobody)
         #expect(
-            try plan(service(), { $0.clusterCIDRs = ["10.180.0.0/16"].compactMap(CIDR.init) }).internalMasquerade
+            try plan(service(), configure: { $0.clusterCIDRs = ["10.180.0.0/16"].compactMap(CIDR.init) }).internalMasquerade
                 == .notLocal)
-        #expect(try plan(service(), { $0.iptables.masqueradeAll = true }).internalMasquerade == .everybody)
-        #expect(try plan(service(), mode: .ipvs, { $0.iptables.masqueradeAll = true }).internalMasquerade == .everybody)
+        #expect(try plan(service(), configure: { $0.iptables.masqueradeAll = true }).internalMasquerade == .everybody)
+        #expect(try plan(service(), mode: .ipvs, configure: { $0.iptables.masqueradeAll = true }).internalMasquerade == .everybody)
         #expect(
-            try plan(service(), mode: .nftables, { $0.iptables.masqueradeAll = true }).internalMasquerade == .nobody)
+            try plan(service(), mode: .nftables, configure: { $0.iptables.masqueradeAll = true }).internalMasquerade == .nobody)
     }
 
     @Test("external IPs are ignored if their feature gate is off")
     func externalIPs() throws {
         #expect(try plan(service()).externalIPs == addresses("192.168.99.11"))
-        #expect(try plan(service(), { $0.featureGates["AllowServiceExternalIPs"] = false }).externalIPs.isEmpty)
+        #expect(try plan(service(), configure: { $0.featureGates["AllowServiceExternalIPs"] = false }).externalIPs.isEmpty)
     }
 
     @Test("services that are not proxied have no plans")
