@@ -91,7 +91,11 @@ struct ManifestCollector {
             let document = try YAMLDocument(part.bytes, line: part.line)
             readYAML(document, part, depth: 0)
         } catch {
-            report(.error, error.line, part.label + error.sentence)
+            var sentence = error.sentence
+            if first == UInt8(ascii: "{"), sentence.hasPrefix(YAMLDocument.fault) {
+                sentence = "is neither valid JSON nor valid YAML" + sentence.dropFirst(YAMLDocument.fault.count)
+            }
+            report(.error, error.line, part.label + sentence)
         }
     }
 

@@ -33,7 +33,7 @@ extension Lenient: Decodable where Value: Decodable {
             let container = try decoder.singleValueContainer()
             self = container.decodeNil() ? .missing : .value(try container.decode(Value.self))
         } catch {
-            self = .wrong(TypeFault(error, path: decoder.codingPath))
+            self = .wrong(TypeFault(error, path: decoder.codingPath, decoding: Value.self))
         }
     }
 }
@@ -44,7 +44,21 @@ extension KeyedDecodingContainer {
         do {
             return try decodeIfPresent(Value.self, forKey: key).map { .value($0) } ?? .missing
         } catch {
-            return .wrong(TypeFault(error, path: codingPath + [key]))
+            return .wrong(TypeFault(error, path: codingPath + [key], decoding: Value.self))
+        }
+    }
+}
+
+/// A whole number, with an error that tells its place if it is none: decoders do not always.
+struct WireNumber: Decodable, Sendable {
+    var value: Int
+
+    init(from decoder: any Decoder) throws {
+        do {
+            value = try decoder.singleValueContainer().decode(Int.self)
+        } catch {
+            throw DecodingError.typeMismatch(
+                Int.self, .init(codingPath: decoder.codingPath, debugDescription: "", underlyingError: error))
         }
     }
 }

@@ -45,7 +45,8 @@ extension WireEndpointSlice {
         let items = self.ports.get(or: nil, &faults, else: "the EndpointSlice has no ports") ?? []
         for (index, item) in items.enumerated() {
             // Without a name or a number, a port is for consumers of another kind.
-            guard let item = item.get(or: nil, &faults, else: lost), let name = item.name, let number = item.port,
+            guard let item = item.get(or: nil, &faults, else: lost), let name = item.name,
+                let number = item.port?.value,
                 number != 0
             else { continue }
             let path: [InputFault.PathStep] = ["ports", .index(index)]

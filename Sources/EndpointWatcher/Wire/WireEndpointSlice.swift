@@ -5,7 +5,7 @@ package struct WireEndpointSlice: Decodable, Sendable {
     struct Port: Decodable, Sendable {
         var name: String?
         var `protocol`: String?
-        var port: Int?
+        var port: WireNumber?
     }
 
     struct Endpoint: Decodable, Sendable {

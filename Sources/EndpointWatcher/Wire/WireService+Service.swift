@@ -143,7 +143,7 @@ extension WireService.Spec {
                 faults.append(.warning(path + ["protocol"], protocolName, "is not TCP, UDP or SCTP; \(lost)"))
                 continue
             }
-            guard let number = item.port else {
+            guard let number = item.port?.value else {
                 faults.append(InputFault(.warning, path, "has no port number; \(lost)", value: .none))
                 continue
             }
@@ -151,8 +151,9 @@ extension WireService.Spec {
                 faults.append(.warning(path + ["port"], number, "is not between 1 and 65535; \(lost)"))
                 continue
             }
-            guard let nodePort = UInt16(exactly: item.nodePort ?? 0) else {
-                faults.append(.warning(path + ["nodePort"], item.nodePort ?? 0, "is not between 0 and 65535; \(lost)"))
+            guard let nodePort = UInt16(exactly: item.nodePort?.value ?? 0) else {
+                faults.append(
+                    .warning(path + ["nodePort"], item.nodePort?.value ?? 0, "is not between 0 and 65535; \(lost)"))
                 continue
             }
             if let twin = ports.firstIndex(where: { $0.name == name && $0.protocol == `protocol` }) {

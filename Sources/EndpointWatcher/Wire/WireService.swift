@@ -5,8 +5,8 @@ package struct WireService: Decodable, Sendable {
     struct Port: Decodable, Sendable {
         var name: String?
         var `protocol`: String?
-        var port: Int?
-        var nodePort: Int?
+        var port: WireNumber?
+        var nodePort: WireNumber?
     }
 
     struct SessionAffinityConfig: Decodable, Sendable {

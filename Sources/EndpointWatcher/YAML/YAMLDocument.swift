@@ -11,6 +11,9 @@ struct ParseFailure: Error {
 ///
 /// JSON is YAML, so this is also how the line of a fault in a JSON document is found.
 struct YAMLDocument {
+    /// How the sentence about text that is not YAML begins.
+    static let fault = "is not valid YAML"
+
     let root: Yams.Node
     /// What to add to a line of the document.
     private let lineOffset: Int
@@ -84,18 +87,22 @@ struct YAMLDocument {
         switch error {
         case YamlError.scanner(_, let problem, let mark, _), YamlError.parser(_, let problem, let mark, _),
             YamlError.composer(_, let problem, let mark, _):
+            let isTooDeep = problem.contains("nesting level")
             return ParseFailure(
-                line: mark.line + offset, sentence: "is not valid YAML: \(problem.printable(limit: 200))")
+                line: mark.line + offset,
+                sentence: isTooDeep
+                    ? "is nested deeper than \(JSONOutline.depthLimit) levels"
+                    : "\(Self.fault): \(problem.printable(limit: 200))")
         case YamlError.reader(let problem, let index, _, let yaml):
             let before = yaml.utf8.prefix(max(index ?? 0, 0))
             let ends = before.count { $0 == UInt8(ascii: "\n") }
-            return ParseFailure(line: line + ends, sentence: "is not valid YAML: \(problem.printable(limit: 200))")
+            return ParseFailure(line: line + ends, sentence: "\(Self.fault): \(problem.printable(limit: 200))")
         case YamlError.duplicatedKeysInMapping(let keys, let context):
             let names = keys.map { "\"\($0.printable())\"" }.joined(separator: ", ")
             return ParseFailure(
-                line: context.mark.line + offset, sentence: "is not valid YAML: the key \(names) is repeated")
+                line: context.mark.line + offset, sentence: "\(Self.fault): the key \(names) is repeated")
         default:
-            return ParseFailure(line: line, sentence: "is not valid YAML")
+            return ParseFailure(line: line, sentence: Self.fault)
         }
     }
 }
