@@ -4,34 +4,44 @@ import ProxyCore
 import TestSupport
 import Testing
 
-@Suite("Golden rules")
-struct GoldenTests {
-    private func rules(
-        _ golden: GoldenCase, _ family: IPFamily, accounting: Bool, order: ([ObjectChange]) -> [ObjectChange] = { $0 }
-    ) throws -> IPTablesRules {
-        let configuration = try ConfigurationReader.read(path: golden.configuration).0
+/// The objects of a golden cluster and the configuration that goes with them.
+private struct GoldenInput {
+    let configuration: ProxyConfiguration
+    let changes: [ObjectChange]
+
+    init(_ golden: GoldenCase) throws {
+        configuration = try ConfigurationReader.read(path: golden.configuration).0
         let manifests = try ManifestReader.read(paths: [golden.cluster])
         #expect(manifests.diagnostics.isEmpty)
+        changes = manifests.changes
+    }
+
+    /// The text of a full batch, of objects that came in the order of `changes`.
+    func text(_ changes: [ObjectChange], _ family: IPFamily, accounting: Bool) throws -> [UInt8] {
         var state = ClusterState()
-        for change in order(manifests.changes) { state.apply(change) }
+        for change in changes { state.apply(change) }
         let node = try #require(state.nodes[configuration.hostnameOverride])
         let plan = NodePlan(
             configuration, mode: .iptables, family: family, nodeName: configuration.hostnameOverride, node: node,
             facts: HostFacts(of: node))
         var rules = IPTablesRules(node: plan, options: .init(accounting: accounting))
         rules.update(state.takeTouched(), from: state)
-        return rules
+        return rules.fullBatch().text
     }
+}
 
+@Suite("Golden rules")
+struct GoldenTests {
     @Test("equal what kube-proxy writes, byte for byte", arguments: GoldenCase.all)
     func equal(_ golden: GoldenCase) throws {
+        let input = try GoldenInput(golden)
         for family in IPFamily.allCases {
             for (name, accounting) in [("iptables", false), ("iptables-nfacct", true)] {
                 let file = "\(name).\(family.shortName).restore"
                 let expected = try #require(golden.expected(file), "\(file) is missing")
-                var rules = try rules(golden, family, accounting: accounting)
                 let difference = UnifiedDiff.text(
-                    old: expected, new: rules.fullBatch().text, oldName: golden.path(file), newName: "rendered")
+                    old: expected, new: try input.text(input.changes, family, accounting: accounting),
+                    oldName: golden.path(file), newName: "rendered")
                 #expect(difference == nil, "\(difference ?? "")")
             }
         }
@@ -39,15 +49,13 @@ struct GoldenTests {
 
     @Test("are the same bytes whatever the order of the objects", arguments: GoldenCase.all)
     func orderOfObjects(_ golden: GoldenCase) throws {
+        let input = try GoldenInput(golden)
+        var generator = SeededGenerator(seed: 1)
         for family in IPFamily.allCases {
-            var straight = try rules(golden, family, accounting: true)
-            let expected = straight.fullBatch().text
-            var backwards = try rules(golden, family, accounting: true) { $0.reversed() }
-            #expect(backwards.fullBatch().text == expected)
-            for seed in 1...3 {
-                var generator = SeededGenerator(seed: UInt64(seed))
-                var shuffled = try rules(golden, family, accounting: true) { $0.shuffled(using: &generator) }
-                #expect(shuffled.fullBatch().text == expected)
+            let expected = try input.text(input.changes, family, accounting: true)
+            #expect(try input.text(input.changes.reversed(), family, accounting: true) == expected)
+            for _ in 0..<2 {
+                #expect(try input.text(input.changes.shuffled(using: &generator), family, accounting: true) == expected)
             }
         }
     }

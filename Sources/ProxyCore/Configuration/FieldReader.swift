@@ -19,7 +19,7 @@ struct FieldReader {
         do {
             return try container.decodeIfPresent(type, forKey: AnyKey(key))
         } catch {
-            let fault = TypeFault(error, path: path(key))
+            let fault = TypeFault(error, path: path(key), decoding: type)
             faults.append(InputFault(.error, fault.path, "is not \(fault.expected)"))
             return nil
         }
@@ -70,7 +70,7 @@ struct FieldReader {
             read(&reader)
             faults += reader.finish()
         } catch {
-            let fault = TypeFault(error, path: path(key))
+            let fault = TypeFault(error, path: path(key), decoding: [String: String].self)
             faults.append(InputFault(.error, fault.path, "is not \(fault.expected)"))
         }
     }

@@ -88,20 +88,24 @@ package struct TypeFault: Hashable, Sendable {
     /// `a string`, `a list`
     package var expected: String
 
-    package init(_ error: any Error, path: [any CodingKey]) {
+    /// `type` is what was to be decoded: not every error of a decoder tells it.
+    package init(_ error: any Error, path: [any CodingKey], decoding type: Any.Type) {
         var path = path
-        var expected: String?
+        var expected: String? = Self.isScalar(type) ? Self.name(of: type) : nil
         switch error {
         case DecodingError.typeMismatch(let type, let context), DecodingError.valueNotFound(let type, let context):
             path = context.codingPath
             expected = Self.name(of: type)
         case DecodingError.dataCorrupted(let context):
             if context.codingPath.count > path.count { path = context.codingPath }
-            if context.debugDescription.contains("umber") { expected = "a whole number" }
         default: break
         }
         self.path = path.map { $0.intValue.map { .index($0) } ?? .key($0.stringValue) }
         self.expected = expected ?? "readable"
+    }
+
+    private static func isScalar(_ type: Any.Type) -> Bool {
+        type is String.Type || type is Bool.Type || type is Double.Type || type is Int.Type
     }
 
     private static func name(of type: Any.Type) -> String {
