@@ -222,7 +222,7 @@ struct ManifestCollector {
         let file = files.count - 1
         if let earlier = places[key] {
             let place = "\(files[earlier.file]):\(earlier.line)"
-            report(.warning, line, "\(key.description): is also in \(place); the later one, here, is taken")
+            report(.note, line, "\(key.description): is also in \(place); the later one, here, is taken")
             changes[earlier.index] = change
             places[key] = (earlier.index, file, line)
         } else {

@@ -12,7 +12,8 @@ private struct GoldenInput {
     init(_ golden: GoldenCase) throws {
         configuration = try ConfigurationReader.read(path: golden.configuration).0
         let manifests = try ManifestReader.read(paths: [golden.cluster])
-        #expect(manifests.diagnostics.isEmpty)
+        // One cluster gives a Service twice, of which the later counts; that is worth no more than a note.
+        #expect(manifests.diagnostics.allSatisfy { $0.severity == .note })
         changes = manifests.changes
     }
 

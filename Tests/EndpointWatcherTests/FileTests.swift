@@ -45,7 +45,7 @@ struct FileTests {
         #expect(found.services.count == 1)
         #expect(
             found.diagnostics.map(\.description) == [
-                "\(paths[1]):200001: warning: Service default/web: is also in \(paths[0]):200001; the later one, here, is taken"
+                "\(paths[1]):200001: note: Service default/web: is also in \(paths[0]):200001; the later one, here, is taken"
             ])
     }
 

