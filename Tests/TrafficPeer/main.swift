@@ -10,6 +10,7 @@ let usage = """
     serve prints "ready", then answers each connection or datagram with "NAME ADDRESS-OF-PEER".
     ask prints a line per attempt: the answer, refused, timeout or unreachable; a tab; the milliseconds it took.
     With several sources each is used for N attempts in its turn. With --summary: a count and an answer per line.
+    After three timeouts in a row it gives up.
 
     """
 
@@ -120,11 +121,13 @@ func ask(_ words: inout Words) {
     client.timeout = timeout
     client.usesHTTP = usesHTTP
     var counts: [String: Int] = [:]
+    var timeouts = 0
     for source in sources.isEmpty ? [nil] : sources.map(Optional.some) {
         client.source = source
-        for _ in 0..<count {
+        for _ in 0..<count where timeouts < 3 {
             let start = milliseconds()
             let answer = client.ask()
+            timeouts = answer == Failure.timeout.text ? timeouts + 1 : 0
             let hundredths = Int((milliseconds() - start) * 100)
             let fraction = hundredths % 100
             if summary {
