@@ -1,1 +1,150 @@
-print("")
+// Servers and clients for traffic tests and the demo: they run inside network namespaces.
+
+import Glibc
+
+let usage = """
+    usage:
+      traffic-peer serve --name NAME [--tcp PORT...] [--udp PORT...] [--bind ADDRESS] [--http] [--upstream HOST PORT]
+      traffic-peer ask --tcp|--udp HOST PORT [--count N] [--source ADDRESS]... [--timeout MS] [--http] [--summary]
+
+    serve prints "ready", then answers each connection or datagram with "NAME ADDRESS-OF-PEER".
+    ask prints a line per attempt: the answer, refused, timeout or unreachable; a tab; the milliseconds it took.
+    With several sources each is used for N attempts in its turn. With --summary: a count and an answer per line.
+    After three timeouts in a row it gives up.
+
+    """
+
+/// Writes at once, past stdio's buffer: whoever started us waits for the line.
+func say(_ line: String) {
+    let bytes = Array((line + "\n").utf8)
+    _ = write(1, bytes, bytes.count)
+}
+
+func fail(_ sentence: String) -> Never {
+    let bytes = Array("traffic-peer: \(sentence)\n\n\(usage)".utf8)
+    _ = write(2, bytes, bytes.count)
+    exit(2)
+}
+
+/// The words of the command line, taken from the front.
+struct Words {
+    private var words: ArraySlice<String>
+
+    init(_ words: [String]) {
+        self.words = words[...]
+    }
+
+    mutating func next() -> String? { words.popFirst() }
+
+    mutating func value(of option: String) -> String {
+        guard let word = words.popFirst() else { fail("\(option) needs a value") }
+        return word
+    }
+
+    mutating func number(of option: String) -> Int {
+        let word = value(of: option)
+        guard let number = Int(word), number >= 0 else { fail("\(option): \"\(word)\" is not a number") }
+        return number
+    }
+
+    mutating func port(of option: String) -> UInt16 {
+        let word = value(of: option)
+        guard let port = UInt16(word) else { fail("\(option): \"\(word)\" is not a port") }
+        return port
+    }
+
+    mutating func ports(of option: String) -> [UInt16] {
+        var ports = [port(of: option)]
+        while let word = words.first, let port = UInt16(word) {
+            ports.append(port)
+            words.removeFirst()
+        }
+        return ports
+    }
+
+    mutating func address(of option: String) -> SocketAddress {
+        let host = value(of: option)
+        let port = port(of: option)
+        guard let address = SocketAddress(host: host, port: port) else {
+            fail("\(option): \"\(host)\" is not an address")
+        }
+        return address
+    }
+}
+
+func serve(_ words: inout Words) -> Never {
+    var server = Server(name: "")
+    while let word = words.next() {
+        switch word {
+        case "--name": server.name = words.value(of: word)
+        case "--tcp": server.tcpPorts += words.ports(of: word)
+        case "--udp": server.udpPorts += words.ports(of: word)
+        case "--bind": server.address = words.value(of: word)
+        case "--http": server.usesHTTP = true
+        case "--upstream":
+            server.upstreams.append(Client(transport: .tcp, server: words.address(of: word), usesHTTP: true))
+        default: fail("unknown option \(word)")
+        }
+    }
+    if server.name.isEmpty { fail("serve needs --name") }
+    if server.tcpPorts.isEmpty && server.udpPorts.isEmpty { fail("serve needs a port") }
+    do throws(Failure) {
+        try server.run()
+    } catch {
+        fail("cannot serve on \(server.address): \(error.text)")
+    }
+}
+
+func ask(_ words: inout Words) {
+    var client: Client?
+    var count = 1
+    var sources: [SocketAddress] = []
+    var timeout = 1000
+    var usesHTTP = false
+    var summary = false
+    while let word = words.next() {
+        switch word {
+        case "--tcp": client = Client(transport: .tcp, server: words.address(of: word))
+        case "--udp": client = Client(transport: .udp, server: words.address(of: word))
+        case "--count": count = words.number(of: word)
+        case "--timeout": timeout = words.number(of: word)
+        case "--http": usesHTTP = true
+        case "--summary": summary = true
+        case "--source":
+            let host = words.value(of: word)
+            guard let address = SocketAddress(host: host, port: 0) else { fail("\"\(host)\" is not an address") }
+            sources.append(address)
+        default: fail("unknown option \(word)")
+        }
+    }
+    guard var client else { fail("ask needs --tcp or --udp with a host and a port") }
+    client.timeout = timeout
+    client.usesHTTP = usesHTTP
+    var counts: [String: Int] = [:]
+    var timeouts = 0
+    for source in sources.isEmpty ? [nil] : sources.map(Optional.some) {
+        client.source = source
+        for _ in 0..<count where timeouts < 3 {
+            let start = milliseconds()
+            let answer = client.ask()
+            timeouts = answer == Failure.timeout.text ? timeouts + 1 : 0
+            let hundredths = Int((milliseconds() - start) * 100)
+            let fraction = hundredths % 100
+            if summary {
+                counts[answer, default: 0] += 1
+            } else {
+                say("\(answer)\t\(hundredths / 100).\(fraction < 10 ? "0" : "")\(fraction)")
+            }
+        }
+    }
+    for (answer, count) in counts.sorted(by: { $0.key < $1.key }) {
+        say("\(count)\t\(answer)")
+    }
+}
+
+var words = Words(Array(CommandLine.arguments.dropFirst()))
+switch words.next() {
+case "serve": serve(&words)
+case "ask": ask(&words)
+default: fail("say serve or ask")
+}

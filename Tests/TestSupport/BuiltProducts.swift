@@ -1,0 +1,22 @@
+import Glibc
+
+/// The executables of this package, built beside the test bundle.
+package enum BuiltProducts {
+    package static let switchyard = path("switchyard", override: "SWITCHYARD_EXECUTABLE")
+    package static let trafficPeer = path("traffic-peer", override: nil)
+
+    /// The environment variable lets the same tests judge an installed or a release build.
+    private static func path(_ name: String, override variable: String?) -> String {
+        if let variable, let value = getenv(variable) { return String(cString: value) }
+        return directory + "/" + name
+    }
+
+    /// Where the test bundle lies: it is the running program, or an argument of the program that loads it.
+    private static let directory: String = {
+        let bundle = CommandLine.arguments.first { $0.hasSuffix(".xctest") } ?? "/proc/self/exe"
+        guard let resolved = realpath(bundle, nil) else { preconditionFailure("cannot resolve \(bundle)") }
+        defer { free(resolved) }
+        let path = String(cString: resolved)
+        return path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
+    }()
+}

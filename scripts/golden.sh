@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Records the files under golden/ whose format is our own. The tests that own them have "recorded" in the name of their
+# function or suite; they write what they got and fail, so that nobody records without looking at the difference.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+if [[ ${CI:-} == true ]]; then
+    echo "CI compares and never records." >&2
+    exit 1
+fi
+swift build --build-tests
+status=0
+RECORD_GOLDEN=1 swift test --skip-build --filter '[Rr]ecorded' || status=$?
+git status --short golden
+exit "$status"
