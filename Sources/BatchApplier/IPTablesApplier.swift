@@ -39,7 +39,8 @@ public struct IPTablesApplier: Sendable {
 
     /// Commits a batch of the tools' family.
     ///
-    /// Jumps are looked after in the tables that the batch has text for. A batch of one table without jumps and
+    /// Jumps are looked after in the tables that the batch has text for; a chain that a missing one leads to is made
+    /// where neither the batch nor the kernel has it. A batch of one table without jumps and
     /// prefixes is committed without reading anything; in the legacy variant that resets the counters of the built-in
     /// chains, as every use of the iptables programs does.
     ///

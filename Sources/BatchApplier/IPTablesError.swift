@@ -26,7 +26,7 @@ public struct IPTablesError: Error, Hashable, Sendable {
         }
     }
 
-    /// What the failed commit has left behind.
+    /// What the failed commit has left behind. After `timedOut` the last table may have been committed all the same.
     public enum Aftermath: Hashable, Sendable {
         /// Every chain of the batch is as it was.
         case unchanged

@@ -6,6 +6,8 @@ struct IPTablesInput {
     private(set) var bytes: [UInt8] = []
     private(set) var insertedJumps: [IPTablesJump] = []
     private(set) var removedChains: [String] = []
+    /// The chains that are changed beside those of the batch's text: stale ones, and targets of jumps that are made.
+    private(set) var otherChains: [IPTablesBatch.TableName: Set<String>] = [:]
     private(set) var warnings: [String] = []
 
     /// - Parameter before: the tables as they are, as far as the batch needs them.
@@ -26,10 +28,15 @@ struct IPTablesInput {
             appendBuiltInCounters(before, except: declared, variant)
             let stale = staleChains(of: before, prefixes: batch.ownedChainPrefixes, declared: declared)
             for chain in stale.unused + stale.used { bytes += ":\(chain) - [0:0]\n".utf8 }
-            for jump in batch.jumps where jump.table == table.name && (before[jump.chain]?.count(of: jump) ?? 0) == 0 {
-                bytes += jump.line("-I")
-                insertedJumps.append(jump)
+            let missing = batch.jumps.filter { jump in
+                jump.table == table.name && (before[jump.chain]?.count(of: jump) ?? 0) == 0
             }
+            // In IPv6 nothing but the jumps to it names KUBE-FIREWALL, and it may be there with rules of the kubelet.
+            let targets = Set(missing.map(\.target)).filter { !declared.contains($0) && before[$0] == nil }
+            for chain in targets.sorted() { bytes += ":\(chain) - [0:0]\n".utf8 }
+            for jump in missing { bytes += jump.line("-I") }
+            insertedJumps += missing
+            otherChains[table.name] = targets.union(stale.unused + stale.used)
             bytes += parts.rules
             for chain in stale.unused { bytes += "-X \(chain)\n".utf8 }
             removedChains += stale.unused

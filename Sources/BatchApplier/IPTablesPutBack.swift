@@ -15,7 +15,7 @@ struct IPTablesPutBack {
     ) {
         for table in batch.tables.dropLast() {
             guard let former = before[table.name.rawValue], let present = now[table.name.rawValue] else { continue }
-            let touched = IPTablesTableText(table).touchedChains.union(input.removedChains)
+            let touched = IPTablesTableText(table).touchedChains.union(input.otherChains[table.name] ?? [])
             let jumps = input.insertedJumps.filter { $0.table == table.name && !touched.contains($0.chain) }
             append(table.name, touched.sorted(), jumps, former: former, present: present, variant)
         }

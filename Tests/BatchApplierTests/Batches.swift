@@ -59,8 +59,7 @@ extension IPTablesBatch {
             :KUBE-FORWARD - [0:0]
             :KUBE-NODEPORTS - [0:0]
             :KUBE-PROXY-FIREWALL - [0:0]
-            :KUBE-FIREWALL - [0:0]
-            -A KUBE-FORWARD -m comment --comment "of \(service)" -m mark --mark 0x00004000/0x00004000 -j ACCEPT
+            \(family == .ipv4 ? ":KUBE-FIREWALL - [0:0]\n" : "")-A KUBE-FORWARD -m comment --comment "of \(service)" -m mark --mark 0x00004000/0x00004000 -j ACCEPT
             COMMIT
 
             """

@@ -13,3 +13,8 @@ extension Trait where Self == ConditionTrait {
         return .enabled(if: missing == nil || isCI, "needs \(missing ?? "nothing"), which this machine lacks")
     }
 }
+
+/// The tests that use a kernel, one after the other: they wait for processes and for locks, which on few cores would
+/// keep each other waiting beyond their bounds.
+@Suite("Kernel", .serialized)
+enum KernelTests {}

@@ -55,50 +55,83 @@ public enum Command {
         public let errors: String
     }
 
+    /// Waits in waitpid: meant for commands that end at once. `Process` of Foundation is not used, as its
+    /// `waitUntilExit` turns a run loop and can miss the end when several threads wait.
     public static func run(
         _ command: [String], input: String = "", environment: [String: String] = [:]
     ) throws -> Result {
-        let process = Process(command, environment)
         // Files rather than pipes, so that no side can block the other.
         let files = try (0..<3).map { _ in try FileHandle.temporary() }
         try files[0].write(contentsOf: Data(input.utf8))
         try files[0].seek(toOffset: 0)
-        process.standardInput = files[0]
-        process.standardOutput = files[1]
-        process.standardError = files[2]
-        try process.run()
-        process.waitUntilExit()
+        let pid = try spawn(command, files.map(\.fileDescriptor), environment)
+        let status = wait(for: pid)
         let texts = try files[1...].map { file in
             try file.seek(toOffset: 0)
             return String(decoding: try file.readToEnd() ?? Data(), as: UTF8.self)
         }
-        return Result(status: process.terminationStatus, output: texts[0], errors: texts[1])
+        return Result(status: status, output: texts[0], errors: texts[1])
+    }
+
+    /// Starts a command in a process group of its own, with these standard input, output and error.
+    fileprivate static func spawn(
+        _ command: [String], _ descriptors: [Int32], _ environment: [String: String]
+    ) throws -> pid_t {
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        for (number, descriptor) in descriptors.enumerated() {
+            posix_spawn_file_actions_adddup2(&actions, descriptor, Int32(number))
+        }
+        var attributes = posix_spawnattr_t()
+        posix_spawnattr_init(&attributes)
+        defer { posix_spawnattr_destroy(&attributes) }
+        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETPGROUP))
+        let variables = ProcessInfo.processInfo.environment.merging(environment) { $1 }.map { "\($0)=\($1)" }
+        var arguments = command.map { strdup($0) } + [nil]
+        var environment = variables.map { strdup($0) } + [nil]
+        defer { (arguments + environment).forEach { free($0) } }
+        var pid: pid_t = 0
+        let code = posix_spawnp(&pid, command[0], &actions, &attributes, &arguments, &environment)
+        guard code == 0 else { throw POSIXError(POSIXErrorCode(rawValue: code) ?? .EINVAL) }
+        return pid
+    }
+
+    /// The exit status, or 128 and the number of the signal.
+    fileprivate static func wait(for pid: pid_t) -> Int32 {
+        var status: Int32 = 0
+        while waitpid(pid, &status, 0) < 0, errno == EINTR {}
+        return status & 0x7f == 0 ? status >> 8 & 0xff : 128 + status & 0x7f
     }
 }
 
-/// A command that runs beside the test and is ended with it.
-public final class RunningCommand: @unchecked Sendable {
-    // Set up before anyone else sees it; afterwards only asked for its identifier and told to end, both of which
-    // Process does under its own lock.
-    private let process: Process
+/// A command that runs beside the test and is ended, with all that it started, when the last reference to it goes.
+public final class RunningCommand: Sendable {
+    public let pid: Int32
+    private let isOver = Mutex(false)
 
     public init(_ command: [String], environment: [String: String] = [:]) throws {
-        process = Process(command, environment)
-        process.standardInput = FileHandle.nullDevice
-        process.standardOutput = FileHandle.nullDevice
-        process.standardError = FileHandle.nullDevice
-        try process.run()
+        let null = try FileHandle(forUpdating: URL(fileURLWithPath: "/dev/null"))
+        pid = try Command.spawn(command, [Int32](repeating: null.fileDescriptor, count: 3), environment)
     }
-
-    public var pid: Int32 { process.processIdentifier }
 
     /// Ends it and waits until it is gone.
     public func stop() {
-        if process.isRunning { process.terminate() }
-        process.waitUntilExit()
+        end { kill(-pid, SIGKILL) }
     }
 
-    public func waitUntilExit() { process.waitUntilExit() }
+    public func waitUntilExit() {
+        end {}
+    }
+
+    private func end(_ act: () -> Void) {
+        isOver.withLock { isOver in
+            guard !isOver else { return }
+            act()
+            _ = Command.wait(for: pid)
+            isOver = true
+        }
+    }
 
     deinit { stop() }
 }
@@ -108,15 +141,6 @@ public struct CommandFailure: Error, CustomStringConvertible {
     public let result: Command.Result
     public var description: String {
         "\(command.joined(separator: " ")) ended with \(result.status): \(result.errors)\(result.output)"
-    }
-}
-
-extension Process {
-    fileprivate convenience init(_ command: [String], _ environment: [String: String]) {
-        self.init()
-        executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        arguments = command
-        self.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
     }
 }
 
