@@ -18,26 +18,47 @@ public enum Accounting {
         }
     }
 
+    /// The objects that rules count in: forwarded packets dropped as invalid, and packets to node ports on loopback.
+    public static let objectNames = ["ct_state_invalid_dropped_pkts", "localhost_nps_accepted_pkts"]
+
     /// Makes the objects that do not exist yet, in the network namespace of this process. Those that exist keep their
     /// counts.
     ///
     /// One NFNL_MSG_ACCT_NEW each. NLM_F_EXCL makes the kernel answer EEXIST for one that is there; without it, it
     /// answers EBUSY.
     public static func ensure(_ names: [String]) throws(Failure) {
-        guard let first = names.first else { return }
-        let netfilter: Int32 = 12  // NETLINK_NETFILTER
-        let descriptor = socket(AF_NETLINK, Int32(SOCK_RAW.rawValue) | Int32(SOCK_CLOEXEC.rawValue), netfilter)
-        guard descriptor >= 0 else { throw Failure(objectName: first, errno: errno) }
-        defer { close(descriptor) }
-        for (index, name) in names.enumerated() {
-            let message = newObjectMessage(name, sequence: UInt32(index + 1))
-            let code = exchange(message, on: descriptor)
+        for name in names {
+            let code = request(.new, name)
             guard code == 0 || code == EEXIST else { throw Failure(objectName: name, errno: code) }
         }
     }
 
+    /// Whether the kernel has accounting objects; makes none. Asks for one, which need not be there.
+    public static func isSupported() -> Bool {
+        let code = request(.get, objectNames[0])
+        return code == 0 || code == ENOENT
+    }
+
+    /// What is asked, by message type (linux/netfilter/nfnetlink_acct.h).
+    enum Request: UInt16 {
+        case new = 0
+        case get = 1
+
+        /// NLM_F_REQUEST and NLM_F_ACK, and for a new object NLM_F_EXCL and NLM_F_CREATE.
+        var flags: UInt16 { self == .new ? 0x605 : 0x5 }
+    }
+
+    /// Returns the errno of the kernel's answer, 0 for success.
+    private static func request(_ request: Request, _ name: String) -> Int32 {
+        let netfilter: Int32 = 12  // NETLINK_NETFILTER
+        let descriptor = socket(AF_NETLINK, Int32(SOCK_RAW.rawValue) | Int32(SOCK_CLOEXEC.rawValue), netfilter)
+        guard descriptor >= 0 else { return errno }
+        defer { close(descriptor) }
+        return exchange(message(request, name), on: descriptor)
+    }
+
     /// An nlmsghdr (16 bytes), an nfgenmsg (4) and the attribute NFACCT_NAME, all in the machine's byte order.
-    static func newObjectMessage(_ name: String, sequence: UInt32) -> [UInt8] {
+    static func message(_ request: Request, _ name: String) -> [UInt8] {
         let value = Array(name.utf8) + [0]
         let attributeLength = 4 + value.count
         let padding = -attributeLength & 3
@@ -46,9 +67,9 @@ public enum Accounting {
             withUnsafeBytes(of: number) { message.append(contentsOf: $0) }
         }
         append(UInt32(20 + attributeLength + padding))
-        append(UInt16(7 << 8))  // NFNL_SUBSYS_ACCT, NFNL_MSG_ACCT_NEW
-        append(UInt16(0x1 | 0x4 | 0x200 | 0x400))  // NLM_F_REQUEST, ACK, EXCL, CREATE
-        append(sequence)
+        append(UInt16(7 << 8) | request.rawValue)  // NFNL_SUBSYS_ACCT
+        append(request.flags)
+        append(UInt32(1))  // sequence: a socket carries one message
         append(UInt32(0))  // the kernel fills in the port
         append(UInt32(0))  // nfgenmsg: AF_UNSPEC, NFNETLINK_V0, no resource
         append(UInt16(attributeLength))
@@ -57,7 +78,8 @@ public enum Accounting {
         return message
     }
 
-    /// Sends a message to the kernel and returns the errno of its acknowledgement.
+    /// Sends a message to the kernel and returns the errno of its answer. An object that is found comes before the
+    /// acknowledgement, and is answer enough.
     private static func exchange(_ message: [UInt8], on descriptor: Int32) -> Int32 {
         // sockaddr_nl of the kernel: the family, and port 0.
         var kernel = sockaddr()
@@ -71,7 +93,7 @@ public enum Accounting {
         guard received >= 20 else { return EBADMSG }
         return reply.withUnsafeBytes { bytes in
             let errorType: UInt16 = 2
-            guard bytes.loadUnaligned(fromByteOffset: 4, as: UInt16.self) == errorType else { return EBADMSG }
+            guard bytes.loadUnaligned(fromByteOffset: 4, as: UInt16.self) == errorType else { return 0 }
             return -bytes.loadUnaligned(fromByteOffset: 16, as: Int32.self)
         }
     }

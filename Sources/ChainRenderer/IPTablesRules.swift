@@ -95,7 +95,8 @@ extension IPTablesRules {
                 .init(name: .filter, text: TopLevelChains.filterTable(node, options, fragments(names))),
                 .init(name: .nat, text: TopLevelChains.natTable(node, fragments(names))),
             ],
-            jumps: TopLevelChains.jumps, ownedChainPrefixes: ServiceChain.ownedPrefixes, sysctls: sysctls)
+            jumps: TopLevelChains.jumps + (node.guardsLoopback ? TopLevelChains.loopbackGuardJumps : []),
+            ownedChainPrefixes: ServiceChain.ownedPrefixes, sysctls: sysctls)
     }
 
     /// What has changed since `didCommit()` was last called, or nil if nothing has.

@@ -184,10 +184,10 @@ extension KernelTests {
         @Test("are asked for in one message each")
         func message() {
             #expect(
-                Accounting.newObjectMessage("ab", sequence: 5) == [
+                Accounting.message(.new, "ab") == [
                     28, 0, 0, 0,  // length
                     0, 7, 5, 6,  // NFNL_MSG_ACCT_NEW; REQUEST, ACK, EXCL, CREATE
-                    5, 0, 0, 0, 0, 0, 0, 0,  // sequence, port
+                    1, 0, 0, 0, 0, 0, 0, 0,  // sequence, port
                     0, 0, 0, 0,  // nfgenmsg
                     7, 0, 1, 0, 97, 98, 0, 0,  // NFACCT_NAME "ab", padded
                 ])
