@@ -13,6 +13,9 @@ public struct GoldenCase: Sendable, CustomTestStringConvertible {
 
     public func path(_ name: String) -> String { directory.appending(path: name).path }
 
+    /// A cluster of `golden/`.
+    public static func named(_ name: String) -> GoldenCase { GoldenCase(directory: root.appending(path: name)) }
+
     /// The bytes of an expected file; nil if there is none.
     public func expected(_ name: String) -> [UInt8]? {
         (try? Data(contentsOf: directory.appending(path: name))).map(Array.init)
