@@ -7,6 +7,10 @@ public struct CIDR: Hashable, Sendable {
 
     public init?(base: IPAddress, prefixLength: Int) {
         guard (0...base.family.bitWidth).contains(prefixLength) else { return nil }
+        self.init(base, masked: prefixLength)
+    }
+
+    private init(_ base: IPAddress, masked prefixLength: Int) {
         self.base = base.masked(to: prefixLength)
         self.prefixLength = prefixLength
     }
@@ -18,6 +22,11 @@ public struct CIDR: Hashable, Sendable {
     }
 
     public var family: IPFamily { base.family }
+
+    /// 0.0.0.0/0 or ::/0.
+    public static func everything(_ family: IPFamily) -> CIDR {
+        CIDR(family == .ipv4 ? IPAddress(ipv4: 0) : IPAddress(high: 0, low: 0), masked: 0)
+    }
 
     /// True for 0.0.0.0/0 and ::/0.
     public var isEverything: Bool { prefixLength == 0 }

@@ -53,7 +53,12 @@ public struct IPTablesBatch: Hashable, Sendable {
     }
 
     /// The whole input for iptables-restore, as golden files have it: without jumps.
-    public var text: [UInt8] { tables.flatMap(\.text) }
+    public var text: [UInt8] {
+        var text: [UInt8] = []
+        text.reserveCapacity(tables.reduce(0) { $0 + $1.text.count })
+        for table in tables { text += table.text }
+        return text
+    }
 }
 
 /// A rule of a built-in chain that leads to a chain of ours.

@@ -84,7 +84,7 @@ public struct ProxyConfiguration: Hashable, Sendable {
     /// Trimmed and in lower case; empty means the host's own name.
     public var hostnameOverride = ""
     public var bindAddress = IPAddress(ipv4: 0)
-    /// `IP:port`; empty switches the server off. Nil until defaults are applied.
+    /// `IP:port`; empty switches the server off, which only a flag can: in a file an empty one means the default.
     public var healthzBindAddress = "0.0.0.0:10256"
     public var metricsBindAddress = "127.0.0.1:10249"
     public var bindAddressHardFail = false

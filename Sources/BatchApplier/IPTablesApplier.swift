@@ -1,0 +1,259 @@
+public import ProxyCore
+
+/// What a commit did.
+public struct IPTablesReport: Hashable, Sendable {
+    public var variant: IPTablesVariant
+    /// The jumps that were missing and were put in.
+    public var insertedJumps: [IPTablesJump]
+    /// The stale chains that were removed.
+    public var removedChains: [String]
+    /// How often it was tried until no other program came between.
+    public var attempts: Int
+    /// What did not work and does not keep traffic from being served as asked, as full sentences.
+    public var warnings: [String]
+}
+
+/// Commits batches to the iptables tables of one family, with one restore process a commit.
+///
+/// A restore program commits table by table, and a table either as a whole or not at all. Where a later table is
+/// refused, the earlier ones are put back as they were (`docs/decisions/0002-put-back-instead-of-test.md` says why
+/// nothing is tried with `--test` before). A failure whose aftermath is `halfDone` is the only one that leaves
+/// anything changed.
+///
+/// Legacy tables: the lock of the iptables programs is held from the reading to the end. nft tables: another program
+/// may come between; iptables-nft-restore itself repeats a transaction that the kernel rejects for that reason, and
+/// where it still fails and the tables have changed since they were read, they are read again and it is repeated.
+public struct IPTablesApplier: Sendable {
+    public let tools: IPTablesTools
+    public var access: NodeAccess
+    /// How long the lock is waited for.
+    public var lockTimeout: Duration
+    /// How often a commit is tried when other programs come between.
+    public var attemptLimit = 3
+
+    public init(tools: IPTablesTools, access: NodeAccess = NodeAccess(), lockTimeout: Duration = .seconds(5)) {
+        self.tools = tools
+        self.access = access
+        self.lockTimeout = lockTimeout
+    }
+
+    /// Commits a batch of the tools' family.
+    ///
+    /// Jumps are looked after in the tables that the batch has text for; a chain that a missing one leads to is made
+    /// where neither the batch nor the kernel has it. A batch of one table without jumps and
+    /// prefixes is committed without reading anything; in the legacy variant that resets the counters of the built-in
+    /// chains, as every use of the iptables programs does.
+    ///
+    /// Cancelling the caller's task does not interrupt a commit.
+    public func apply(_ batch: IPTablesBatch) async throws(IPTablesError) -> IPTablesReport {
+        let outcome = await Task { () async -> Result<IPTablesReport, IPTablesError> in
+            do throws(IPTablesError) {
+                return try await holdingLock(for: batch) { await commit(batch) }
+            } catch {
+                return .failure(error)
+            }
+        }.value
+        return try outcome.get()
+    }
+
+    /// The input that `apply` would commit now.
+    public func dryRun(_ batch: IPTablesBatch) async throws(IPTablesError) -> [UInt8] {
+        let before = try await read(Self.tablesToRead(for: batch))
+        return IPTablesInput(batch, before: before, variant: tools.variant).bytes
+    }
+
+    /// Reads tables, counters included.
+    ///
+    /// A table that the kernel does not have yet is read as its built-in chains without rules.
+    public func read(_ tables: [IPTablesBatch.TableName]) async throws(IPTablesError) -> IPTablesState {
+        var state = IPTablesState()
+        for table in tables {
+            let result = await access.run(tools.save, ["-c", "-t", table.rawValue])
+            guard result.succeeded else {
+                throw IPTablesError(result, operation: "read table \(table.rawValue)", tools: tools)
+            }
+            state.tables += IPTablesState(parsing: result.standardOutput).tables
+        }
+        return state
+    }
+
+    /// The tables whose state decides what is committed or what is put back.
+    static func tablesToRead(for batch: IPTablesBatch) -> [IPTablesBatch.TableName] {
+        batch.tables.enumerated().compactMap { index, table in
+            let isEarlier = index < batch.tables.count - 1
+            let hasJumps = batch.jumps.contains { $0.table == table.name }
+            return isEarlier || hasJumps || !batch.ownedChainPrefixes.isEmpty ? table.name : nil
+        }
+    }
+}
+
+extension IPTablesApplier {
+    /// True where the applier holds the lock instead of the restore program.
+    private var holdsLock: Bool { tools.variant == .nft || tools.version.respectsLockFileVariable }
+
+    /// The file that is locked. The nft programs take no lock; a file of our own beside keeps two of us apart, so that
+    /// both cannot put in the same missing jump.
+    private var lockPath: String {
+        let path = access.environmentValue("XTABLES_LOCKFILE") ?? "/run/xtables.lock"
+        guard tools.variant == .nft else { return path }
+        let directory = path.lastIndex(of: "/").map { path[..<$0] } ?? "."
+        return directory + "/switchyard-iptables-nft.lock"
+    }
+
+    private func holdingLock(
+        for batch: IPTablesBatch,
+        _ body: () async -> Result<IPTablesReport, IPTablesError>
+    ) async throws(IPTablesError) -> Result<IPTablesReport, IPTablesError> {
+        guard holdsLock else { return await body() }
+        do throws(XTablesLock.Failure) {
+            return try await XTablesLock(path: lockPath, timeout: lockTimeout).holding(body)
+        } catch {
+            switch error {
+            case .held(let holder):
+                throw self.error(.lockHeld(holder), batch, "")
+            case .cannotOpen where tools.variant == .nft:
+                return await body()
+            case .cannotOpen(let code):
+                throw self.error(.notStarted, batch, "cannot open the lock file \(lockPath) (errno \(code))")
+            }
+        }
+    }
+
+    private func error(_ kind: IPTablesError.Kind, _ batch: IPTablesBatch, _ output: String) -> IPTablesError {
+        IPTablesError(
+            kind: kind, operation: Self.operation(batch), family: tools.family, variant: tools.variant,
+            output: output)
+    }
+
+    private static func operation(_ batch: IPTablesBatch) -> String {
+        "commit the tables \(batch.tables.map(\.name).list)"
+    }
+
+    private func commit(_ batch: IPTablesBatch) async -> Result<IPTablesReport, IPTablesError> {
+        precondition(batch.family == tools.family, "a batch is committed to its own family")
+        let toRead = Self.tablesToRead(for: batch)
+        var attempt = 0
+        while true {
+            attempt += 1
+            do throws(IPTablesError) {
+                let before = try await readPatiently(toRead)
+                let input = IPTablesInput(batch, before: before, variant: tools.variant)
+                let result = await restore(input.bytes)
+                if result.succeeded { return .success(await finish(batch, input, attempts: attempt)) }
+                var error = IPTablesError(
+                    result, operation: Self.operation(batch), tools: tools, input: input.bytes)
+                error.attempts = attempt
+                if error.kind == .lockHeld(nil) { error.kind = .lockHeld(LockHolder.find(ofFileAt: lockPath)) }
+                error.aftermath = await putBack(input, batch, before: before)
+                if case .halfDone = error.aftermath { throw error }
+                guard error.kind == .refused, attempt < attemptLimit, await hasChanged(since: before) else {
+                    throw error
+                }
+                try? await Task.sleep(for: .milliseconds(20 << attempt))
+            } catch {
+                return .failure(error)
+            }
+        }
+    }
+
+    /// Feeds an input to the restore program.
+    ///
+    /// The legacy program takes `--wait`; the nft one accepts it and waits for nothing.
+    private func restore(_ input: [UInt8]) async -> ProcessResult {
+        let seconds = max(1, Int(lockTimeout / .seconds(1)))
+        return await access.run(
+            tools.restore, ["-w", "\(seconds)", "--noflush", "--counters"], input: input,
+            environment: holdsLock ? ["XTABLES_LOCKFILE": XTablesLock.ownFileOfEachProcess] : [:])
+    }
+
+    /// Reads tables, again if it fails: iptables-nft-save gives up when a chain goes while it lists the rules.
+    private func readPatiently(_ tables: [IPTablesBatch.TableName]) async throws(IPTablesError) -> IPTablesState {
+        var attempt = 0
+        while true {
+            attempt += 1
+            do throws(IPTablesError) {
+                return try await read(tables)
+            } catch {
+                guard tools.variant == .nft, error.kind == .refused, attempt < attemptLimit else { throw error }
+                try? await Task.sleep(for: .milliseconds(20 << attempt))
+            }
+        }
+    }
+
+    /// True where another program has changed the tables since they were read, so that trying again may succeed.
+    private func hasChanged(since before: IPTablesState) async -> Bool {
+        guard tools.variant == .nft,
+            let now = try? await readPatiently(
+                before.tables.compactMap { IPTablesBatch.TableName(rawValue: $0.name) })
+        else { return false }
+        return !before.tables.allSatisfy { table in now[table.name]?.hasSameRules(as: table) == true }
+    }
+
+    /// Puts the tables before the refused one back, where they have been committed.
+    private func putBack(
+        _ input: IPTablesInput, _ batch: IPTablesBatch, before: IPTablesState
+    ) async -> IPTablesError.Aftermath {
+        let earlier = batch.tables.dropLast().map(\.name)
+        guard !earlier.isEmpty else { return .unchanged }
+        do throws(IPTablesError) {
+            let now = try await readPatiently(earlier)
+            let undo = IPTablesPutBack(of: input, batch, before: before, now: now, variant: tools.variant)
+            guard !undo.tables.isEmpty else { return .unchanged }
+            let result = await restore(undo.bytes)
+            guard result.succeeded else {
+                throw IPTablesError(
+                    result, operation: "put back the tables \(undo.tables.list)", tools: tools, input: undo.bytes)
+            }
+            return .putBack(undo.tables)
+        } catch {
+            return .halfDone(earlier, reason: "\(error)")
+        }
+    }
+
+    private func finish(_ batch: IPTablesBatch, _ input: IPTablesInput, attempts: Int) async -> IPTablesReport {
+        var warnings = input.warnings
+        if tools.variant == .nft || !holdsLock { warnings += await removeExtraJumps(input.insertedJumps) }
+        for sysctl in batch.sysctls {
+            if let warning = await access.set(sysctl) { warnings.append(warning) }
+        }
+        return IPTablesReport(
+            variant: tools.variant, insertedJumps: input.insertedJumps, removedChains: input.removedChains,
+            attempts: attempts, warnings: warnings)
+    }
+
+    /// Takes out again what another program, such as a kube-proxy that is still alive, has put in too between our
+    /// reading and our commit. Returns warnings.
+    private func removeExtraJumps(_ inserted: [IPTablesJump]) async -> [String] {
+        let tables = IPTablesBatch.TableName.allCases.filter { name in inserted.contains { $0.table == name } }
+        var last = ""
+        for _ in 0..<attemptLimit {
+            do throws(IPTablesError) {
+                let now = try await readPatiently(tables)
+                let extra = inserted.filter { (now[$0.table.rawValue]?[$0.chain]?.count(of: $0) ?? 0) > 1 }
+                if extra.isEmpty { return [] }
+                var input: [UInt8] = []
+                for table in tables {
+                    input += "*\(table.rawValue)\n".utf8
+                    for jump in extra where jump.table == table { input += jump.line("-D") }
+                    input += "COMMIT\n".utf8
+                }
+                let result = await restore(input)
+                if !result.succeeded { last = result.errorText.trimmed }
+            } catch {
+                last = "\(error)"
+            }
+        }
+        return ["A jump that another program has put in too could not be removed: \(last)."]
+    }
+}
+
+extension NodeAccess {
+    /// Sets a kernel setting where it differs. Returns a warning if that fails.
+    func set(_ sysctl: IPTablesBatch.Sysctl) async -> String? {
+        let path = "/proc/sys/" + sysctl.path
+        if let present = await readFile(path), present.trimmed == sysctl.value { return nil }
+        return await writeFile(path, sysctl.value).map {
+            "The kernel setting \(sysctl.path) could not be set to \(sysctl.value): \($0)."
+        }
+    }
+}

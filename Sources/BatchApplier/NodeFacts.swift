@@ -1,0 +1,82 @@
+import Glibc
+public import ProxyCore
+
+/// What only a live node knows and what decides about rules.
+public struct NodeFacts: Hashable, Sendable {
+    /// An address of a network interface.
+    public struct InterfaceAddress: Hashable, Sendable {
+        public var interface: String
+        public var address: IPAddress
+        public var prefixLength: Int
+    }
+
+    /// The name that the kernel has for the node, as it is.
+    public var hostName: String
+    /// Of all interfaces, in the kernel's order; link-local and loopback ones among them.
+    public var addresses: [InterfaceAddress]
+    /// True where the kernel does not call packets outside the TCP window invalid; false where there is no connection
+    /// tracking. The setting is net.netfilter.nf_conntrack_tcp_be_liberal.
+    public var conntrackIsLiberal: Bool
+    /// False where a program found is too old for `MASQUERADE --random-fully`.
+    public var masqueradesRandomly: Bool
+
+    /// Asks the kernel that this process runs on. Of `access`, only the settings under /proc/sys are read through the
+    /// command prefix: the addresses are those of this process's own network namespace.
+    public static func gather(_ access: NodeAccess = NodeAccess(), tools: [IPTablesTools] = []) async -> NodeFacts {
+        let liberal = await access.readFile("/proc/sys/net/netfilter/nf_conntrack_tcp_be_liberal") ?? ""
+        return NodeFacts(
+            hostName: currentHostName(), addresses: currentAddresses(),
+            conntrackIsLiberal: (Int(liberal.trimmed) ?? 0) != 0,
+            masqueradesRandomly: tools.allSatisfy(\.version.supportsRandomFully))
+    }
+
+    private static func currentHostName() -> String {
+        var name = utsname()
+        guard uname(&name) == 0 else { return "" }
+        return withUnsafeBytes(of: name.nodename) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+    }
+
+    private static func currentAddresses() -> [InterfaceAddress] {
+        var first: UnsafeMutablePointer<ifaddrs>?
+        guard getifaddrs(&first) == 0 else { return [] }
+        defer { freeifaddrs(first) }
+        return sequence(first: first, next: { $0?.pointee.ifa_next }).compactMap { entry in
+            guard let entry = entry?.pointee, let socketAddress = entry.ifa_addr,
+                let address = IPAddress(UnsafeRawPointer(socketAddress))
+            else { return nil }
+            let bits = entry.ifa_netmask.map { prefixLength(ofMask: UnsafeRawPointer($0), address.family) }
+            return InterfaceAddress(
+                interface: String(cString: entry.ifa_name), address: address,
+                prefixLength: bits ?? address.family.bitWidth)
+        }
+    }
+
+    private static func prefixLength(ofMask mask: UnsafeRawPointer, _ family: IPFamily) -> Int {
+        let bytes = UnsafeRawBufferPointer(
+            start: mask + SocketAddressOffset.address(family), count: family.bitWidth / 8)
+        return bytes.reduce(0) { $0 + $1.nonzeroBitCount }
+    }
+}
+
+/// Where an address lies in sockaddr_in and sockaddr_in6.
+private enum SocketAddressOffset {
+    static func address(_ family: IPFamily) -> Int { family == .ipv4 ? 4 : 8 }
+}
+
+extension IPAddress {
+    /// The address in a sockaddr_in or sockaddr_in6; nil for any other kind, such as the packet addresses that
+    /// getifaddrs lists too.
+    fileprivate init?(_ socketAddress: UnsafeRawPointer) {
+        switch Int32(socketAddress.loadUnaligned(as: sa_family_t.self)) {
+        case AF_INET:
+            let start = SocketAddressOffset.address(.ipv4)
+            self.init(ipv4: UInt32(bigEndian: socketAddress.loadUnaligned(fromByteOffset: start, as: UInt32.self)))
+        case AF_INET6:
+            let start = SocketAddressOffset.address(.ipv6)
+            self.init(
+                high: UInt64(bigEndian: socketAddress.loadUnaligned(fromByteOffset: start, as: UInt64.self)),
+                low: UInt64(bigEndian: socketAddress.loadUnaligned(fromByteOffset: start + 8, as: UInt64.self)))
+        default: return nil
+        }
+    }
+}

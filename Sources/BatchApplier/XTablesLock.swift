@@ -1,0 +1,97 @@
+import Glibc
+
+/// The lock file of the iptables programs, and how it is waited for.
+///
+/// The legacy programs that change tables hold an flock on /run/xtables.lock, or on the file that XTABLES_LOCKFILE
+/// names, while they work on one table (iptables(8), LOCK FILE). iptables-restore lets go of it between two tables, and
+/// iptables-save takes none. Here it is held from the reading to the end of the commit, so that nothing comes between.
+struct XTablesLock {
+    let path: String
+    let timeout: Duration
+
+    /// Given to a restore program as XTABLES_LOCKFILE where the applier holds the lock itself: an own file for each
+    /// process, which nobody else can hold.
+    static let ownFileOfEachProcess = "/proc/self/stat"
+
+    enum Failure: Error {
+        case held(LockHolder?)
+        case cannotOpen(errno: Int32)
+    }
+
+    /// Runs `body` with the lock held.
+    func holding<Value: Sendable>(_ body: () async -> Value) async throws(Failure) -> Value {
+        // With the flags and the mode of the iptables programs.
+        let file = open(path, O_RDONLY | O_CREAT | O_CLOEXEC, 0o600)
+        guard file >= 0 else { throw .cannotOpen(errno: errno) }
+        defer { close(file) }
+        let clock = ContinuousClock()
+        let end = clock.now + timeout
+        while flock(file, LOCK_EX | LOCK_NB) != 0 {
+            guard clock.now < end else { throw .held(LockHolder.find(ofFileAt: path)) }
+            try? await clock.sleep(for: .milliseconds(20))
+        }
+        return await body()
+    }
+}
+
+/// A process that holds a lock.
+public struct LockHolder: Hashable, Sendable, CustomStringConvertible {
+    public let pid: Int32
+    /// The name of its program, as /proc/PID/comm has it.
+    public let command: String?
+
+    public var description: String { command.map { "\(pid) (\($0))" } ?? "\(pid)" }
+
+    /// Who holds an flock on a file, as far as /proc tells.
+    ///
+    /// /proc/locks names the process that took the lock. A descriptor is inherited, so that one may be gone while a
+    /// child holds the lock; then the fdinfo files name it. Processes of other PID namespaces are shown as 0.
+    static func find(ofFileAt path: String) -> LockHolder? {
+        var information = stat()
+        guard stat(path, &information) == 0 else { return nil }
+        let device = deviceNumbers(information.st_dev)
+            .map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined(separator: ":")
+        let file = "\(device):\(information.st_ino)"
+        for line in (readSmallFile("/proc/locks") ?? "").split(separator: "\n") {
+            let words = line.split(separator: " ")
+            // "1: FLOCK ADVISORY WRITE 9118 fe:00:16220270 0 EOF"; one that waits has "->" as its second word.
+            guard words.count > 5, words[1] == "FLOCK", words[5] == file, let pid = Int32(words[4]) else { continue }
+            if let command = command(of: pid) { return LockHolder(pid: pid, command: command) }
+            return heir(ofLock: file) ?? (pid > 0 ? LockHolder(pid: pid, command: nil) : nil)
+        }
+        return nil
+    }
+
+    /// Major and minor number, as the macros of sys/sysmacros.h, which Swift does not import, take them apart.
+    private static func deviceNumbers(_ device: UInt) -> [UInt] {
+        [device >> 8 & 0xfff | device >> 32 & 0xffff_f000, device & 0xff | device >> 12 & 0xffff_ff00]
+    }
+
+    /// The first process with a descriptor that holds the lock.
+    private static func heir(ofLock file: String) -> LockHolder? {
+        for pid in entries(of: "/proc").compactMap({ Int32($0) }) {
+            for descriptor in entries(of: "/proc/\(pid)/fdinfo") {
+                let text = readSmallFile("/proc/\(pid)/fdinfo/\(descriptor)") ?? ""
+                if text.contains("FLOCK"), text.contains(" \(file) ") {
+                    return LockHolder(pid: pid, command: command(of: pid))
+                }
+            }
+        }
+        return nil
+    }
+
+    private static func command(of pid: Int32) -> String? {
+        readSmallFile("/proc/\(pid)/comm")?.trimmed
+    }
+
+    private static func entries(of directory: String) -> [String] {
+        guard let stream = opendir(directory) else { return [] }
+        defer { closedir(stream) }
+        var names: [String] = []
+        while let entry = readdir(stream) {
+            names.append(
+                withUnsafeBytes(of: entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) })
+        }
+        return names.filter { !$0.hasPrefix(".") }
+    }
+}

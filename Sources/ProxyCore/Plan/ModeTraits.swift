@@ -1,0 +1,59 @@
+/// How the modes differ, as properties: the only place that knows.
+///
+/// The facts behind each are in docs/modes.md. A renderer never asks for the mode; it spells what the plan says.
+public struct ModeTraits: Hashable, Sendable {
+    /// What becomes of traffic under policy Local when no endpoint is local but some are elsewhere.
+    public enum LocalWithoutLocal: Hashable, Sendable {
+        case drop
+        /// The cluster's endpoints are used.
+        case fallBackToCluster
+    }
+
+    /// Which endpoints are masqueraded when they reach themselves through their service.
+    public enum HairpinScope: Hashable, Sendable {
+        /// Every endpoint that this node sends traffic to.
+        case reachable
+        /// Those of them on this node.
+        case reachableLocal
+        /// Every endpoint on this node, ready or not.
+        case everyLocal
+    }
+
+    public let localWithoutLocal: LocalWithoutLocal
+    /// True if packets to a service without endpoints are rejected; false if they meet an empty virtual server.
+    public let rejectsWithoutEndpoints: Bool
+    public let hairpin: HairpinScope
+    /// True if source ranges are enforced for a service without endpoints as well.
+    public let keepsSourceRangesWithoutEndpoints: Bool
+    /// True if the node's own traffic to a load-balancer IP is dropped when the node is outside the source ranges.
+    public let dropsNodeOutsideSourceRanges: Bool
+    /// True if node ports can be had on loopback addresses (IPv4 only, and if the configuration wants it).
+    public let servesNodePortsOnLoopback: Bool
+    /// True if packets to ports of a cluster IP that it does not have are rejected, and those to cluster IPs that no
+    /// Service has are dropped; false if they are left alone.
+    public let guardsClusterIPs: Bool
+    /// What an empty `nodePortAddresses` means.
+    public let defaultNodePortAddresses: ProxyConfiguration.NodePortAddresses
+}
+
+extension ProxyMode {
+    public var traits: ModeTraits {
+        switch self {
+        case .iptables:
+            ModeTraits(
+                localWithoutLocal: .drop, rejectsWithoutEndpoints: true, hairpin: .reachable,
+                keepsSourceRangesWithoutEndpoints: false, dropsNodeOutsideSourceRanges: false,
+                servesNodePortsOnLoopback: true, guardsClusterIPs: false, defaultNodePortAddresses: .cidrs([]))
+        case .ipvs:
+            ModeTraits(
+                localWithoutLocal: .fallBackToCluster, rejectsWithoutEndpoints: false, hairpin: .everyLocal,
+                keepsSourceRangesWithoutEndpoints: true, dropsNodeOutsideSourceRanges: true,
+                servesNodePortsOnLoopback: false, guardsClusterIPs: false, defaultNodePortAddresses: .cidrs([]))
+        case .nftables:
+            ModeTraits(
+                localWithoutLocal: .drop, rejectsWithoutEndpoints: true, hairpin: .reachableLocal,
+                keepsSourceRangesWithoutEndpoints: true, dropsNodeOutsideSourceRanges: false,
+                servesNodePortsOnLoopback: false, guardsClusterIPs: true, defaultNodePortAddresses: .primary)
+        }
+    }
+}

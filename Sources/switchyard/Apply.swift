@@ -1,0 +1,104 @@
+public import ArgumentParser
+public import BatchApplier
+import ChainRenderer
+import Foundation
+import ProxyCore
+
+/// Commits the rules of a cluster to this node's kernel, once.
+struct Apply: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Commits the rules to the kernel of this node, once.",
+        discussion: """
+            The two families are committed apart: if one is refused, the other stands. A family is committed as a \
+            whole or not at all, and rules of others are left as they are. Needs root, or CAP_NET_ADMIN in the \
+            node's network namespace.
+            """)
+
+    @OptionGroup var cluster: ClusterOptions
+
+    @Option(help: "The families to commit: ipv4, ipv6 or both.")
+    var family = FamilyChoice.both
+
+    @Option(help: "The iptables variant, legacy or nft; without it the node's own is found out.")
+    var variant: IPTablesVariant?
+
+    @Flag(
+        inversion: .prefixedNo,
+        help: "Counts packets in the kernel's accounting objects (default: where the kernel has them).")
+    var nfacct: Bool?
+
+    @Flag(help: "Prints what would be committed and commits nothing.")
+    var dryRun = false
+
+    func run() async throws {
+        let input = try ClusterInput(cluster)
+        guard input.mode == .iptables else {
+            Console.report(
+                "switchyard: error: mode \(input.mode.rawValue): only iptables can be applied; give --mode iptables")
+            throw ExitStatus.badInput
+        }
+        let variant = if let variant { variant } else { await IPTablesVariant.detect() }
+        let accounting = usesAccounting()
+        var failed = false
+        for family in families() {
+            do {
+                try await apply(input, family, variant, accounting)
+            } catch let error as IPTablesError {
+                Console.report("switchyard: error: \(error)")
+                failed = true
+            }
+        }
+        if failed { throw ExitStatus.failed }
+    }
+
+    /// The families asked for; without IPv6 in the kernel, both means IPv4.
+    private func families() -> [IPFamily] {
+        if family == .both, !FileManager.default.fileExists(atPath: "/proc/net/if_inet6") {
+            Console.report("switchyard: note: the kernel has no IPv6; only IPv4 is committed")
+            return [.ipv4]
+        }
+        return family.families
+    }
+
+    private func apply(
+        _ input: ClusterInput, _ family: IPFamily, _ variant: IPTablesVariant, _ accounting: Bool
+    ) async throws {
+        let tools = try await IPTablesTools.find(family, variant)
+        let node = await NodeFacts.gather(tools: [tools])
+        let facts = HostFacts(
+            addresses: node.addresses.map(\.address), conntrackIsLiberal: node.conntrackIsLiberal,
+            masqueradesRandomly: node.masqueradesRandomly)
+        var rules = input.rules(family, facts: facts, accounting: accounting)
+        let applier = IPTablesApplier(tools: tools)
+        if dryRun {
+            Console.write(try await applier.dryRun(rules.fullBatch()))
+            return
+        }
+        let clock = ContinuousClock()
+        let start = clock.now
+        let report = try await applier.apply(rules.fullBatch())
+        for warning in report.warnings { Console.report("switchyard: warning: \(warning)") }
+        let milliseconds = (clock.now - start) / .milliseconds(1)
+        Console.report(
+            "switchyard: \(family.rawValue): committed \(rules.servicePortCount) service ports to iptables "
+                + "(\(report.variant.rawValue)) in \(Int(milliseconds.rounded())) ms; "
+                + "\(report.insertedJumps.count) jumps put in, \(report.removedChains.count) stale chains removed")
+    }
+
+    /// Whether rules count packets; makes the objects that they count in.
+    private func usesAccounting() -> Bool {
+        guard nfacct != false else { return false }
+        if dryRun { return nfacct ?? Accounting.isSupported() }
+        do {
+            try Accounting.ensure(Accounting.objectNames)
+            return true
+        } catch {
+            if nfacct == true || !error.isUnsupported {
+                Console.report("switchyard: warning: packets are not counted: \(error)")
+            }
+            return false
+        }
+    }
+}
+
+extension IPTablesVariant: ExpressibleByArgument {}

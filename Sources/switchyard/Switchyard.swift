@@ -1,0 +1,42 @@
+import ArgumentParser
+import Foundation
+
+/// The command line. Rules go to standard output, everything else to standard error.
+@main
+struct Switchyard: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "switchyard",
+        abstract: "Renders and applies the rules by which a node serves the Services of a Kubernetes cluster.",
+        subcommands: [Render.self, Apply.self])
+
+    static func main() async {
+        do {
+            var command = try parseAsRoot()
+            if var asynchronous = command as? any AsyncParsableCommand {
+                try await asynchronous.run()
+            } else {
+                try command.run()
+            }
+        } catch let status as ExitStatus {
+            Foundation.exit(status.rawValue)
+        } catch {
+            // Help is an error to the parser; a wrong option is bad input, whose status is 2 and not the parser's 64.
+            let message = fullMessage(for: error)
+            if exitCode(for: error).isSuccess {
+                Console.write(message + "\n")
+                Foundation.exit(ExitStatus.success.rawValue)
+            }
+            Console.report(message)
+            Foundation.exit(ExitStatus.badInput.rawValue)
+        }
+    }
+}
+
+/// The statuses with which commands end.
+enum ExitStatus: Int32, Error {
+    case success = 0
+    /// The kernel refused, or files differ.
+    case failed = 1
+    /// Nothing was done: the input was refused.
+    case badInput = 2
+}
