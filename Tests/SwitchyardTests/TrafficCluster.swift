@@ -12,7 +12,18 @@ enum TrafficCluster {
         func of(_ addresses: [String]) -> String { addresses[self == .ipv4 ? 0 : 1] }
     }
 
-    static let node = ["192.168.0.2", "2001:db8::2"]
+    /// Behind the ports that rules should refuse or drop somebody listens, so that a rule that lacks is noticed.
+    static let node = TrafficLab.Host(
+        "node", ["192.168.0.2", "2001:db8::2"], tcp: [empty.nodePort, away.nodePort],
+        udp: [empty.nodePort, away.nodePort])
+    /// The way out of the cluster. It answers for every service's address: what no rule took is not lost quietly. On
+    /// UDP it refuses, as a server there would have to answer from the address that it was asked at.
+    static let world = TrafficLab.Host(
+        "world", ["203.0.113.250", "2001:db8:beef::250"], tcp: [Service.port],
+        networks: [
+            "172.30.0.0/16", "192.168.99.0/24", "1.2.3.0/24", "fd00:10:96::/112", "2001:db8:99::/64",
+            "2001:db8:77::/64",
+        ])
     /// A pod of this node that only asks.
     static let pod = TrafficLab.Host("pod", ["10.180.1.200", "fd00:10:180:1::200"])
     /// A client in the source ranges of `ranges`, and one outside them.
@@ -23,13 +34,13 @@ enum TrafficCluster {
         "crowd", (1...20).map { "203.0.113.\(20 + $0)" } + (1...20).map { "2001:db8:cafe::1:\($0)" })
     /// web-1 runs on this node.
     static let servers = [
-        TrafficLab.Host("web-1", ["10.180.1.9", "fd00:10:180:1::9"], serves: true),
-        TrafficLab.Host("web-2", ["10.180.0.9", "fd00:10:180::9"], serves: true),
-        TrafficLab.Host("web-3", ["10.180.2.9", "fd00:10:180:2::9"], serves: true),
+        TrafficLab.Host("web-1", ["10.180.1.9", "fd00:10:180:1::9"], tcp: [8080], udp: [8080]),
+        TrafficLab.Host("web-2", ["10.180.0.9", "fd00:10:180::9"], tcp: [8080], udp: [8080]),
+        TrafficLab.Host("web-3", ["10.180.2.9", "fd00:10:180:2::9"], tcp: [8080], udp: [8080]),
     ]
     static let all: Set = ["web-1", "web-2", "web-3"]
 
-    static var hosts: [TrafficLab.Host] { servers + [pod, friend, crowd, stranger] }
+    static var hosts: [TrafficLab.Host] { servers + [pod, friend, crowd, stranger, world] }
 
     struct Service: Sendable {
         var name: String

@@ -55,7 +55,7 @@ struct TrafficLabs: SuiteTrait, TestScoping {
         }
         // Where namespaces are refused, or NAT in them, nothing else of the lab is needed to find out.
         do {
-            let probe = try TrafficLab(node: TrafficCluster.node, hosts: [])
+            let probe = try TrafficLab(node: TrafficLab.Host("node", []), hosts: [])
             defer { probe.close() }
             for command in ["iptables-legacy", "iptables-nft", "ip6tables-legacy", "ip6tables-nft"] {
                 try LabProcess.check(probe.inside("node", [command, "-t", "nat", "-L", "-n"]))

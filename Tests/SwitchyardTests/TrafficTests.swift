@@ -41,13 +41,15 @@ struct TrafficTests {
     @Test("the node reaches every endpoint of a cluster IP", arguments: Variant.allCases, Flow.allCases)
     func nodeToClusterIP(_ variant: Variant, _ flow: Flow) throws {
         try expect(
-            variant, flow, from: "node", to: Cluster.plain.clusterIPs, 80, reach: Cluster.all, seenAs: Cluster.node)
+            variant, flow, from: "node", to: Cluster.plain.clusterIPs, 80, reach: Cluster.all,
+            seenAs: Cluster.node.addresses)
     }
 
     @Test("a client outside reaches a cluster IP under the node's address", arguments: Variant.allCases, Flow.allCases)
     func outsideToClusterIP(_ variant: Variant, _ flow: Flow) throws {
         try expect(
-            variant, flow, from: "stranger", to: Cluster.plain.clusterIPs, 80, reach: Cluster.all, seenAs: Cluster.node)
+            variant, flow, from: "stranger", to: Cluster.plain.clusterIPs, 80, reach: Cluster.all,
+            seenAs: Cluster.node.addresses)
     }
 
     @Test("internal policy Local keeps a pod's traffic on the node", arguments: Variant.allCases, Flow.allCases)
@@ -65,7 +67,8 @@ struct TrafficTests {
     @Test("a pod reaches itself through its service", arguments: Variant.allCases, Flow.allCases)
     func hairpin(_ variant: Variant, _ flow: Flow) throws {
         try expect(
-            variant, flow, from: "web-1", to: Cluster.mirror.clusterIPs, 80, reach: ["web-1"], seenAs: Cluster.node)
+            variant, flow, from: "web-1", to: Cluster.mirror.clusterIPs, 80, reach: ["web-1"],
+            seenAs: Cluster.node.addresses)
     }
 
     // MARK: Node ports
@@ -74,8 +77,8 @@ struct TrafficTests {
     func nodePortCluster(_ variant: Variant, _ flow: Flow) throws {
         for client in ["stranger", "pod", "node"] {
             try expect(
-                variant, flow, from: client, to: Cluster.node, Cluster.plain.nodePort,
-                reach: Cluster.all, seenAs: Cluster.node)
+                variant, flow, from: client, to: Cluster.node.addresses, Cluster.plain.nodePort,
+                reach: Cluster.all, seenAs: Cluster.node.addresses)
         }
     }
 
@@ -83,31 +86,32 @@ struct TrafficTests {
     func nodePortOnLoopback(_ variant: Variant, _ transport: TrafficLab.Transport) throws {
         try expect(
             variant, Flow(transport: transport, family: .ipv4), from: "node",
-            to: ["127.0.0.1"], Cluster.plain.nodePort, reach: Cluster.all, seenAs: Cluster.node)
+            to: ["127.0.0.1"], Cluster.plain.nodePort, reach: Cluster.all, seenAs: Cluster.node.addresses)
     }
 
     @Test("a node port with policy Local keeps the client's address", arguments: Variant.allCases, Flow.allCases)
     func nodePortLocal(_ variant: Variant, _ flow: Flow) throws {
         try expect(
-            variant, flow, from: "stranger", to: Cluster.node, Cluster.local.nodePort,
+            variant, flow, from: "stranger", to: Cluster.node.addresses, Cluster.local.nodePort,
             reach: ["web-1"], seenAs: Cluster.stranger.addresses)
     }
 
     @Test("policy Local without a local endpoint drops clients outside", arguments: Variant.allCases, Flow.allCases)
     func externalLocalNowhere(_ variant: Variant, _ flow: Flow) throws {
-        try expectDrop(variant, flow, from: "stranger", to: Cluster.node, Cluster.away.nodePort)
+        try expectDrop(variant, flow, from: "stranger", to: Cluster.node.addresses, Cluster.away.nodePort)
         try expectDrop(variant, flow, from: "stranger", to: Cluster.away.loadBalancerIPs, 80)
     }
 
     @Test(
         "policy Local serves the cluster's own clients from every endpoint", arguments: Variant.allCases, Flow.allCases)
     func externalLocalFromInside(_ variant: Variant, _ flow: Flow) throws {
-        for (addresses, port) in [(Cluster.node, Cluster.away.nodePort), (Cluster.away.loadBalancerIPs, 80)] {
+        for (addresses, port) in [(Cluster.node.addresses, Cluster.away.nodePort), (Cluster.away.loadBalancerIPs, 80)] {
             try expect(
                 variant, flow, from: "pod", to: addresses, port,
                 reach: ["web-2", "web-3"], seenAs: Cluster.pod.addresses)
             try expect(
-                variant, flow, from: "node", to: addresses, port, reach: ["web-2", "web-3"], seenAs: Cluster.node)
+                variant, flow, from: "node", to: addresses, port, reach: ["web-2", "web-3"],
+                seenAs: Cluster.node.addresses)
         }
     }
 
@@ -116,7 +120,8 @@ struct TrafficTests {
     @Test("an external IP is masqueraded", arguments: Variant.allCases, Flow.allCases)
     func externalIP(_ variant: Variant, _ flow: Flow) throws {
         try expect(
-            variant, flow, from: "stranger", to: Cluster.plain.externalIPs, 80, reach: Cluster.all, seenAs: Cluster.node
+            variant, flow, from: "stranger", to: Cluster.plain.externalIPs, 80, reach: Cluster.all,
+            seenAs: Cluster.node.addresses
         )
     }
 
@@ -133,15 +138,15 @@ struct TrafficTests {
         for client in ["friend", "node"] {
             try expect(
                 variant, flow, from: client, to: Cluster.ranges.loadBalancerIPs, 80,
-                reach: Cluster.all, seenAs: Cluster.node)
+                reach: Cluster.all, seenAs: Cluster.node.addresses)
         }
         for client in ["stranger", "pod"] {
             try expectDrop(variant, flow, from: client, to: Cluster.ranges.loadBalancerIPs, 80)
         }
         // They guard the load balancer's IP only.
         try expect(
-            variant, flow, from: "stranger", to: Cluster.node, Cluster.ranges.nodePort,
-            reach: Cluster.all, seenAs: Cluster.node)
+            variant, flow, from: "stranger", to: Cluster.node.addresses, Cluster.ranges.nodePort,
+            reach: Cluster.all, seenAs: Cluster.node.addresses)
     }
 
     // MARK: No endpoints
@@ -152,7 +157,7 @@ struct TrafficTests {
         // it and is refused when it repeats its SYN after one second, as if the first had been lost.
         let isHeld = flow.transport == .tcp && flow.family == .ipv6
         let cluster = (Cluster.empty.clusterIPs, Service.port)
-        let nodePort = (Cluster.node, Cluster.empty.nodePort)
+        let nodePort = (Cluster.node.addresses, Cluster.empty.nodePort)
         let external = (Cluster.empty.externalIPs, Service.port)
         // The node's own traffic to an external IP is not looked at: KUBE-EXTERNAL-SERVICES hangs in INPUT and FORWARD.
         let destinations = [

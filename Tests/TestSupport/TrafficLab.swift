@@ -12,18 +12,22 @@ package final class TrafficLab: Sendable {
         package var name: String
         /// IPv4 and IPv6 addresses; the first of a family is the one that it sends from.
         package var addresses: [String]
-        /// Whether TCP and UDP servers run in it.
-        package var serves: Bool
+        /// The ports that its servers listen on.
+        package var tcp: [UInt16]
+        package var udp: [UInt16]
+        /// Networks whose every address it answers for.
+        package var networks: [String]
 
-        package init(_ name: String, _ addresses: [String], serves: Bool = false) {
+        package init(
+            _ name: String, _ addresses: [String], tcp: [UInt16] = [], udp: [UInt16] = [], networks: [String] = []
+        ) {
             self.name = name
             self.addresses = addresses
-            self.serves = serves
+            self.tcp = tcp
+            self.udp = udp
+            self.networks = networks
         }
     }
-
-    /// The port that the servers listen on.
-    package static let serverPort: UInt16 = 8080
 
     private let prefix: String
     private let warden: pid_t
@@ -31,9 +35,9 @@ package final class TrafficLab: Sendable {
     private let servers: [pid_t]
 
     /// Builds the lab; the last host is the node's way to the rest of the world.
-    package init(node: [String], hosts: [Host]) throws {
+    package init(node: Host, hosts: [Host]) throws {
         prefix = "traffic-\(getpid())-\(UInt32.random(in: 0...0xffff))-"
-        let names = (hosts.map(\.name) + ["node"]).map { [prefix] in prefix + $0 }
+        let names = (hosts + [node]).map { [prefix] in prefix + $0.name }
 
         // The warden outlives us if need be: when our end of its pipe closes, it ends what runs in the namespaces
         // and deletes them.
@@ -54,8 +58,8 @@ package final class TrafficLab: Sendable {
         var servers: [pid_t] = []
         do {
             try Self.join(prefix: prefix, node: node, hosts: hosts)
-            for host in hosts where host.serves {
-                servers.append(try Self.serve(host.name, in: prefix + host.name))
+            for host in hosts + [node] where !(host.tcp + host.udp).isEmpty {
+                servers.append(try Self.serve(host, in: prefix + host.name))
             }
         } catch {
             Glibc.close(wardenInput)
@@ -79,8 +83,8 @@ package final class TrafficLab: Sendable {
         ["ip", "netns", "exec", prefix + host] + arguments
     }
 
-    private static func join(prefix: String, node: [String], hosts: [Host]) throws {
-        let nodeName = prefix + "node"
+    private static func join(prefix: String, node: Host, hosts: [Host]) throws {
+        let nodeName = prefix + node.name
         for name in hosts.map({ prefix + $0.name }) + [nodeName] {
             try LabProcess.check(["ip", "netns", "add", name])
             try LabProcess.check(["ip", "netns", "exec", name, "sh", "-c", settings(forwarding: name == nodeName)])
@@ -97,16 +101,17 @@ package final class TrafficLab: Sendable {
             onNode += host.addresses.map { "route add \($0) dev \(host.name)" }
 
             var onHost = ["link set lo up", "link set eth0 up"]
-            onHost += host.addresses.map { address("add", $0, "eth0") }
-            onHost += node.map { isIPv6($0) ? "fe80::1" : $0 }.map {
+            onHost += host.addresses.map { address($0, "eth0") }
+            onHost += host.networks.map { "route add local \($0) dev lo" }
+            onHost += node.addresses.map { isIPv6($0) ? "fe80::1" : $0 }.map {
                 "route add default via \($0) dev eth0 onlink"
             }
             try LabProcess.check(["ip", "-n", name, "-batch", "-"], input: lines(onHost))
         }
         if let exit = hosts.last {
-            onNode += node.map { address("add", $0, exit.name) }
+            onNode += node.addresses.map { address($0, exit.name) }
             for version in [isIPv6, { !isIPv6($0) }] {
-                guard let gateway = exit.addresses.first(where: version), node.contains(where: version) else {
+                guard let gateway = exit.addresses.first(where: version), node.addresses.contains(where: version) else {
                     continue
                 }
                 onNode.append("route add default via \(gateway) dev \(exit.name) onlink")
@@ -135,27 +140,26 @@ package final class TrafficLab: Sendable {
     }
 
     /// Starts the servers of a host and waits until they listen.
-    private static func serve(_ name: String, in namespace: String) throws -> pid_t {
+    private static func serve(_ host: Host, in namespace: String) throws -> pid_t {
         let pipe = try LabProcess.pipe()
         defer { Glibc.close(pipe.reading) }
-        let port = String(serverPort)
+        let ports = host.tcp.flatMap { ["--tcp", String($0)] } + host.udp.flatMap { ["--udp", String($0)] }
         let pid = try LabProcess.start(
-            ["ip", "netns", "exec", namespace, BuiltProducts.trafficPeer, "serve"]
-                + ["--name", name, "--tcp", port, "--udp", port],
+            ["ip", "netns", "exec", namespace, BuiltProducts.trafficPeer, "serve", "--name", host.name] + ports,
             descriptors: [-1, pipe.writing, -1])
         Glibc.close(pipe.writing)
         var byte: UInt8 = 0
         guard read(pipe.reading, &byte, 1) == 1 else {
             _ = try? LabProcess.wait(for: pid)
-            throw LabProcess.Failure(description: "the servers of \(name) did not start")
+            throw LabProcess.Failure(description: "the servers of \(host.name) did not start")
         }
         return pid
     }
 
     private static func isIPv6(_ address: String) -> Bool { address.contains(":") }
 
-    private static func address(_ verb: String, _ address: String, _ device: String) -> String {
-        "addr \(verb) \(address)/\(isIPv6(address) ? "128 nodad" : "32") dev \(device)"
+    private static func address(_ address: String, _ device: String) -> String {
+        "addr add \(address)/\(isIPv6(address) ? "128 nodad" : "32") dev \(device)"
     }
 
     private static func lines(_ lines: [String]) -> String {
