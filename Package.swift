@@ -31,7 +31,9 @@ let package = Package(
             dependencies: ["ProxyCore", .product(name: "Crypto", package: "swift-crypto")],
             swiftSettings: settings),
         // Plans to iptables-restore text.
-        .target(name: "ChainRenderer", dependencies: ["ProxyCore", "NameHash"], swiftSettings: settings),
+        .target(
+            name: "ChainRenderer", dependencies: ["ProxyCore", "NameHash"], exclude: ["README.md"],
+            swiftSettings: settings),
         // Manifest files to objects.
         .target(
             name: "EndpointWatcher",

@@ -23,12 +23,12 @@ private final class Scratch {
 private let yaobank = GoldenCase.named("yaobank")
 private let dualStack = GoldenCase.named("dual-stack")
 
-private func switchyard(_ arguments: String..., input: String = "") throws -> LabProcess.Output {
-    try LabProcess.run([BuiltProducts.switchyard] + arguments, input: input)
+private func switchyard(_ arguments: String..., input: String = "") throws -> Command.Result {
+    try Command.run([BuiltProducts.switchyard] + arguments, input: input)
 }
 
-private func render(_ golden: GoldenCase, _ arguments: String...) throws -> LabProcess.Output {
-    try LabProcess.run(
+private func render(_ golden: GoldenCase, _ arguments: String...) throws -> Command.Result {
+    try Command.run(
         [BuiltProducts.switchyard, "render", "-f", golden.cluster, "--config", golden.configuration] + arguments)
 }
 
@@ -41,12 +41,12 @@ struct RenderCommandTests {
             (["--nfacct"], "iptables-nfacct.v4.restore"),
             (["--part", "restore", "--mode", "iptables"], "iptables.v4.restore"),
         ] {
-            let output = try LabProcess.run(
+            let output = try Command.run(
                 [BuiltProducts.switchyard, "render", "-f", dualStack.cluster, "--config", dualStack.configuration]
                     + options)
             #expect(output.status == 0)
-            #expect(Array(output.standardOutput.utf8) == dualStack.expected(file))
-            #expect(output.standardError.isEmpty)
+            #expect(Array(output.output.utf8) == dualStack.expected(file))
+            #expect(output.errors.isEmpty)
         }
     }
 
@@ -65,13 +65,13 @@ struct RenderCommandTests {
         }
         let check = try render(dualStack, "--all", "--check", "\(scratch.path)/new/folder")
         #expect(check.status == 0)
-        #expect(check.standardOutput.isEmpty)
+        #expect(check.output.isEmpty)
     }
 
     @Test("every golden cluster passes its own check", arguments: GoldenCase.all)
     func check(_ golden: GoldenCase) throws {
         let output = try render(golden, "--all", "--check", golden.directory.path)
-        #expect(output.status == 0, "\(output.standardOutput.prefix(2000))\(output.standardError)")
+        #expect(output.status == 0, "\(output.output.prefix(2000))\(output.errors)")
     }
 
     @Test("shows what differs as a unified diff, and names a file that is missing")
@@ -84,7 +84,7 @@ struct RenderCommandTests {
         try FileManager.default.removeItem(atPath: "\(scratch.path)/iptables.v6.restore")
         let output = try render(yaobank, "--all", "--check", scratch.path)
         #expect(output.status == 1)
-        let lines = output.standardOutput.split(separator: "\n").map(String.init)
+        let lines = output.output.split(separator: "\n").map(String.init)
         #expect(lines[0] == "--- \(file)")
         #expect(lines.filter { $0.hasPrefix("-") && $0.contains("0.4000000000") }.count == 1)
         #expect(lines.filter { $0.hasPrefix("+") && $0.contains("0.5000000000") }.count == 1)
@@ -96,7 +96,7 @@ struct RenderCommandTests {
         let expected = yaobank.expected("iptables.v4.restore")
         let text = try String(contentsOfFile: yaobank.cluster, encoding: .utf8)
         let piped = try switchyard("render", "-f", "-", "--config", yaobank.configuration, input: text)
-        #expect(Array(piped.standardOutput.utf8) == expected)
+        #expect(Array(piped.output.utf8) == expected)
 
         let scratch = try Scratch()
         let documents = text.components(separatedBy: "---\n")
@@ -105,7 +105,7 @@ struct RenderCommandTests {
         }
         _ = try scratch.write("notes.txt", "not a manifest")
         let folder = try switchyard("render", "--source", scratch.path, "--config", yaobank.configuration)
-        #expect(Array(folder.standardOutput.utf8) == expected)
+        #expect(Array(folder.output.utf8) == expected)
     }
 
     @Test("takes the node's name from the option over the configuration's, trimmed and in lower case")
@@ -121,14 +121,14 @@ struct RenderCommandTests {
             """)
         let refused = try switchyard("render", "-f", yaobank.cluster, "--config", config)
         #expect(refused.status == 2)
-        #expect(refused.standardOutput.isEmpty)
+        #expect(refused.output.isEmpty)
         #expect(
-            refused.standardError
+            refused.errors
                 == "switchyard: error: node name \"elsewhere\": none of the given Nodes has it (node1); "
                 + "name one with --hostname-override or hostnameOverride\n")
         let named = try switchyard(
             "render", "-f", yaobank.cluster, "--config", config, "--hostname-override", " NODE1 ")
-        #expect(Array(named.standardOutput.utf8) == yaobank.expected("iptables.v4.restore"))
+        #expect(Array(named.output.utf8) == yaobank.expected("iptables.v4.restore"))
     }
 
     @Test("tells every fault of every file at once and prints no rule")
@@ -146,8 +146,8 @@ struct RenderCommandTests {
         let broken = try scratch.write("broken.yaml", "kind: Service\nmetadata: {name: web\n")
         let output = try switchyard("render", "-f", empty, broken, "\(scratch.path)/none.yaml", "--config", config)
         #expect(output.status == 2)
-        #expect(output.standardOutput.isEmpty)
-        let lines = output.standardError.split(separator: "\n")
+        #expect(output.output.isEmpty)
+        let lines = output.errors.split(separator: "\n")
         #expect(lines.count == 5)
         #expect(lines.contains("switchyard: \(empty): error: has no documents"))
         #expect(
@@ -174,15 +174,15 @@ struct RenderCommandTests {
             """)
         let lenient = try switchyard("render", "-f", manifest)
         #expect(lenient.status == 0)
-        #expect(lenient.standardOutput.contains("default/web:good has no endpoints"))
-        #expect(!lenient.standardOutput.contains("default/web:bad"))
+        #expect(lenient.output.contains("default/web:good has no endpoints"))
+        #expect(!lenient.output.contains("default/web:bad"))
         #expect(
-            lenient.standardError.contains("\(manifest):8: warning: Service default/web: spec.ports[1].port: 70000"))
-        #expect(lenient.standardError.contains("no Node is given"))
+            lenient.errors.contains("\(manifest):8: warning: Service default/web: spec.ports[1].port: 70000"))
+        #expect(lenient.errors.contains("no Node is given"))
         let strict = try switchyard("render", "-f", manifest, "--strict")
         #expect(strict.status == 2)
-        #expect(strict.standardOutput.isEmpty)
-        #expect(strict.standardError.contains("spec.ports[1].port: 70000"))
+        #expect(strict.output.isEmpty)
+        #expect(strict.errors.contains("spec.ports[1].port: 70000"))
     }
 
     @Test(
@@ -194,17 +194,17 @@ struct RenderCommandTests {
             ["render", "-f", "x", "--out", "a", "--check", "b"],
         ])
     func usage(_ arguments: [String]) throws {
-        let output = try LabProcess.run([BuiltProducts.switchyard] + arguments)
+        let output = try Command.run([BuiltProducts.switchyard] + arguments)
         #expect(output.status == 2)
-        #expect(output.standardOutput.isEmpty)
-        #expect(!output.standardError.isEmpty)
+        #expect(output.output.isEmpty)
+        #expect(!output.errors.isEmpty)
     }
 
     @Test("help is no error")
     func help() throws {
         let output = try switchyard("render", "--help")
         #expect(output.status == 0)
-        #expect(output.standardOutput.contains("USAGE: switchyard render"))
+        #expect(output.output.contains("USAGE: switchyard render"))
     }
 
     @Test("a mode that cannot be rendered yet is refused by name")
@@ -212,14 +212,14 @@ struct RenderCommandTests {
         let output = try render(yaobank, "--mode", "nftables")
         #expect(output.status == 2)
         #expect(
-            output.standardError
+            output.errors
                 == "switchyard: error: mode nftables: only iptables can be rendered; give --mode iptables\n")
     }
 
     @Test("equal runs give equal bytes")
     func repeatable() throws {
         let golden = GoldenCase.named("large-cluster-mode")
-        let first = try render(golden).standardOutput
-        for _ in 0..<3 { #expect(try render(golden).standardOutput == first) }
+        let first = try render(golden).output
+        for _ in 0..<3 { #expect(try render(golden).output == first) }
     }
 }
