@@ -258,7 +258,7 @@ struct ManifestReaderTests {
         let text = service("web", "clusterIP: 10.0.0.1") + service("web", "clusterIP: 10.0.0.2")
         let found = try read(text)
         #expect(found.services.flatMap(\.clusterIPs).map(\.description) == ["10.0.0.2"])
-        #expect(found.diagnostics.map(\.severity) == [.warning])
+        #expect(found.diagnostics.map(\.severity) == [.note])
     }
 
     @Test("keeps one copy of a long name")
