@@ -95,8 +95,7 @@ extension IPTablesRules {
                 .init(name: .filter, text: TopLevelChains.filterTable(node, options, fragments(names))),
                 .init(name: .nat, text: TopLevelChains.natTable(node, fragments(names))),
             ],
-            jumps: TopLevelChains.jumps + (node.guardsLoopback ? TopLevelChains.loopbackGuardJumps : []),
-            ownedChainPrefixes: ServiceChain.ownedPrefixes, sysctls: sysctls)
+            jumps: TopLevelChains.jumps, ownedChainPrefixes: ServiceChain.ownedPrefixes, sysctls: sysctls)
     }
 
     /// What has changed since `didCommit()` was last called, or nil if nothing has.
@@ -147,7 +146,7 @@ private struct PendingChanges: Sendable {
     var isEverything = true
     var filter = false
     var top = false
-    /// Service ports whose own chains have changed.
+    /// Service ports whose own chains have changed; they may be gone by now.
     var services: Set<ServicePortName> = []
     /// Committed chains that no fragment has any more.
     var staleChains: Set<String> = []
@@ -161,11 +160,7 @@ private struct PendingChanges: Sendable {
         let wanted = Set(new?.chainNames ?? [])
         staleChains.formUnion(Set(old?.chainNames ?? []).subtracting(wanted))
         staleChains.subtract(wanted)
-        if let new {
-            if old.map(new.hasSameChains) != true { services.insert(name) }
-        } else {
-            services.remove(name)
-        }
+        if let new, old.map(new.hasSameChains) != true { services.insert(name) }
     }
 }
 

@@ -10,6 +10,9 @@ enum TopLevelChains {
     ]
 
     /// The jumps from built-in chains, in the order in which kube-proxy looks for them.
+    ///
+    /// KUBE-FIREWALL is jumped to whether it has a rule or not, in both families: the kubelet does the same, and the
+    /// jump is not to come and go with the configuration.
     static let jumps: [IPTablesJump] = [
         filter("INPUT", "kubernetes externally-visible service portals", new: true, "KUBE-EXTERNAL-SERVICES"),
         filter("FORWARD", "kubernetes externally-visible service portals", new: true, "KUBE-EXTERNAL-SERVICES"),
@@ -20,15 +23,12 @@ enum TopLevelChains {
         filter("INPUT", "kubernetes load balancer firewall", new: true, "KUBE-PROXY-FIREWALL"),
         filter("OUTPUT", "kubernetes load balancer firewall", new: true, "KUBE-PROXY-FIREWALL"),
         filter("FORWARD", "kubernetes load balancer firewall", new: true, "KUBE-PROXY-FIREWALL"),
+        IPTablesJump(table: .filter, chain: "INPUT", matches: "", target: "KUBE-FIREWALL"),
+        IPTablesJump(table: .filter, chain: "OUTPUT", matches: "", target: "KUBE-FIREWALL"),
         nat("OUTPUT", "kubernetes service portals", "KUBE-SERVICES"),
         nat("PREROUTING", "kubernetes service portals", "KUBE-SERVICES"),
         nat("POSTROUTING", "kubernetes postrouting rules", "KUBE-POSTROUTING"),
     ]
-
-    /// The jumps to the chain that drops foreign packets to loopback addresses; the kubelet makes the same.
-    static let loopbackGuardJumps = ["INPUT", "OUTPUT"].map {
-        IPTablesJump(table: .filter, chain: $0, matches: "", target: "KUBE-FIREWALL")
-    }
 
     private static func filter(_ chain: String, _ comment: String, new: Bool, _ target: String) -> IPTablesJump {
         let state = new ? "-m conntrack --ctstate NEW " : ""
