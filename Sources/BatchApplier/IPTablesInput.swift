@@ -26,7 +26,8 @@ struct IPTablesInput {
         bytes += parts.head
         if let before {
             appendBuiltInCounters(before, except: declared, variant)
-            let stale = staleChains(of: before, prefixes: batch.ownedChainPrefixes, declared: declared)
+            let stale = staleChains(
+                of: before, prefixes: batch.ownedChainPrefixes, declared: declared.union(batch.keptChains))
             for chain in stale.unused + stale.used { bytes += ":\(chain) - [0:0]\n".utf8 }
             let missing = batch.jumps.filter { jump in
                 jump.table == table.name && (before[jump.chain]?.count(of: jump) ?? 0) == 0

@@ -70,19 +70,23 @@ struct Apply: AsyncParsableCommand {
             masqueradesRandomly: node.masqueradesRandomly)
         var rules = input.rules(family, facts: facts, accounting: accounting)
         let applier = IPTablesApplier(tools: tools)
+        let batches = rules.fullBatches(chainLimit: variant.chainLimit)
         if dryRun {
-            Console.write(try await applier.dryRun(rules.fullBatch()))
+            for batch in batches { Console.write(try await applier.dryRun(batch)) }
             return
         }
         let clock = ContinuousClock()
         let start = clock.now
-        let report = try await applier.apply(rules.fullBatch())
-        for warning in report.warnings { Console.report("switchyard: warning: \(warning)") }
+        var report: IPTablesReport?
+        for batch in batches {
+            report = try await applier.apply(batch)
+            for warning in report?.warnings ?? [] { Console.report("switchyard: warning: \(warning)") }
+        }
         let milliseconds = (clock.now - start) / .milliseconds(1)
         Console.report(
             "switchyard: \(family.rawValue): committed \(rules.servicePortCount) service ports to iptables "
-                + "(\(report.variant.rawValue)) in \(Int(milliseconds.rounded())) ms; "
-                + "\(report.insertedJumps.count) jumps put in, \(report.removedChains.count) stale chains removed")
+                + "(\(variant.rawValue)) in \(Int(milliseconds.rounded())) ms; \(report?.insertedJumps.count ?? 0) "
+                + "jumps put in, \(report?.removedChains.count ?? 0) stale chains removed")
     }
 
     /// Whether rules count packets; makes the objects that they count in.
@@ -102,3 +106,8 @@ struct Apply: AsyncParsableCommand {
 }
 
 extension IPTablesVariant: ExpressibleByArgument {}
+
+extension IPTablesVariant {
+    /// The most chains that go into one input. Legacy replaces a table as a whole each time, so pieces cost more there.
+    fileprivate var chainLimit: Int { self == .nft ? 1000 : .max }
+}

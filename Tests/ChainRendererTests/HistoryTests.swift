@@ -167,6 +167,38 @@ struct HistoryTests {
         #expect(text.split(separator: "\n").filter { $0.hasPrefix("-X KUBE-SEP-") }.count == 1)
     }
 
+    @Test("a full load in pieces ends in the tables of one input, and every piece stands by itself", arguments: 1...20)
+    func pieces(_ seed: UInt64) throws {
+        var objects = RandomObjects(seed: seed)
+        var state = ClusterState()
+        var rules = IPTablesRules(node: node(.ipv4, zone: ""))
+        var tables = SimulatedTables()
+        var pieces = 0
+        for _ in 0..<3 {
+            for _ in 0..<60 { state.apply(objects.change()) }
+            rules.update(state.takeTouched(), from: state)
+            let batches = rules.fullBatches(chainLimit: 10)
+            pieces = max(pieces, batches.count)
+            for batch in batches {
+                try tables.apply(batch)
+                tables.removeUndeclared(batch)
+                #expect(tables.danglingJumps().isEmpty)
+            }
+            var expected = SimulatedTables()
+            try expected.apply(rules.fullBatch())
+            #expect(tables == expected)
+        }
+        #expect(pieces > 2)
+    }
+
+    @Test("a small cluster is loaded in one piece")
+    func onePiece() {
+        var rules = IPTablesRules(node: node(.ipv4, zone: ""))
+        let batches = rules.fullBatches(chainLimit: 1000)
+        let whole = rules.fullBatch()
+        #expect(batches == [whole])
+    }
+
     @Test("endpoints have comments up to a thousand of them, and none above", arguments: [(1000, true), (1001, false)])
     func threshold(_ count: Int, _ hasComments: Bool) {
         var state = ClusterState()
