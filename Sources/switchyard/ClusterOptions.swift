@@ -1,4 +1,5 @@
 public import ArgumentParser
+import BatchApplier
 import ChainRenderer
 import EndpointWatcher
 import Foundation
@@ -108,7 +109,7 @@ struct ClusterInput {
 
     private static func nodeName(_ options: ClusterOptions, _ configuration: ProxyConfiguration) -> String {
         let override = options.hostnameOverride ?? configuration.hostnameOverride
-        let name = override.isEmpty ? ProcessInfo.processInfo.hostName : override
+        let name = override.isEmpty ? NodeFacts.hostName() : override
         return name.trimmingCharacters(in: .whitespaces).lowercased()
     }
 
