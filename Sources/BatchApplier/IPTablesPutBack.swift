@@ -5,6 +5,9 @@ import ProxyCore
 /// A restore program commits table by table. Everything that a batch changes in a table is known: the chains that
 /// its text touches, the stale chains and the jumps. So only those are put back, from what was read before, and
 /// foreign rules are not written at all.
+///
+/// ip6tables-nft-restore 1.8.9 ignores the counters of rules that it is given, with `--counters` too;
+/// iptables-nft-restore does not. So there, and only there, the counters of rules that are put back start at zero.
 struct IPTablesPutBack {
     private(set) var bytes: [UInt8] = []
     private(set) var tables: [IPTablesBatch.TableName] = []

@@ -51,6 +51,10 @@ extension KernelTests {
             let node = try await KernelNode(legacy)
             let script = "exec 9>\(node.lockFile); flock 9; exec sleep 20"
             let holder = try hold(node, ["sh", "-c", script])
+            // flock itself is gone only a moment after it has taken the lock.
+            while readSmallFile("/proc/\(holder.pid)/comm") != "sleep\n"
+                || LockHolder.find(ofFileAt: node.lockFile)?.command == "flock"
+            { usleep(10_000) }
             let found = LockHolder.find(ofFileAt: node.lockFile)
             #expect(found?.pid == holder.pid && found?.command == "sleep")
             holder.stop()
