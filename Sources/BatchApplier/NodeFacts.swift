@@ -30,6 +30,11 @@ public struct NodeFacts: Hashable, Sendable {
             masqueradesRandomly: tools.allSatisfy(\.version.supportsRandomFully))
     }
 
+    /// True where the kernel routes packets with loopback addresses, as node ports on loopback need it.
+    public static func routesLoopback(_ access: NodeAccess = NodeAccess()) async -> Bool {
+        await access.readFile("/proc/sys/net/ipv4/conf/all/route_localnet")?.trimmed == "1"
+    }
+
     private static func currentHostName() -> String {
         var name = utsname()
         guard uname(&name) == 0 else { return "" }
