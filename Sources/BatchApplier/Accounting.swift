@@ -43,12 +43,14 @@ public enum Accounting {
     /// Removes the objects that exist, in the network namespace of this process. Returns those that stay, with why.
     ///
     /// The kernel lets go of an object some time after the rule that counted in it is gone: nf_tables frees its rules
-    /// in a work queue. So one that is in use is asked for again, for a second.
+    /// in a work queue. So one that is in use is asked for again, for a second in all.
     public static func remove(_ names: [String]) async -> [Failure] {
         var failures: [Failure] = []
+        let clock = ContinuousClock()
+        let end = clock.now + .seconds(1)
         for name in names {
             var code = request(.delete, name)
-            for _ in 0..<50 where code == EBUSY {
+            while code == EBUSY, clock.now < end {
                 try? await Task.sleep(for: .milliseconds(20))
                 code = request(.delete, name)
             }

@@ -45,6 +45,8 @@ public struct IPTablesCleanup: Hashable, Sendable {
     public var tables: [Table]
     /// True if KUBE-FIREWALL is there, which is the kubelet's too and stays.
     public var hasLoopbackGuard: Bool
+    /// True if packets from outside reach KUBE-FIREWALL and it has a rule for them.
+    public var guardsLoopback: Bool
 
     public var hasWork: Bool { tables.contains(where: \.hasWork) }
     public var foreignRules: [ForeignRule] { tables.flatMap(\.foreignRules) }
@@ -59,7 +61,13 @@ extension IPTablesCleanup {
             guard let table = state[name.rawValue].map({ Table(name, $0) }), !table.chains.isEmpty else { return nil }
             return table
         }
-        hasLoopbackGuard = state[IPTablesBatch.TableName.filter.rawValue]?[OwnedChains.loopbackGuard] != nil
+        let filter = state[IPTablesBatch.TableName.filter.rawValue]
+        let loopbackGuard = filter?[OwnedChains.loopbackGuard]
+        hasLoopbackGuard = loopbackGuard != nil
+        let isReached = filter?["INPUT"]?.rules.contains { rule in
+            RuleClauses(rule).target == OwnedChains.loopbackGuard
+        }
+        guardsLoopback = isReached == true && loopbackGuard?.rules.isEmpty == false
     }
 }
 

@@ -111,12 +111,12 @@ struct Cleanup: AsyncParsableCommand {
                     + "it too (\(guarded.map(\.place).joined(separator: "; ")))")
         }
         guard family != .ipv6, await NodeFacts.routesLoopback() else { return }
-        let isGuarded = guarded.contains { $0.family == .ipv4 }
+        let isGuarded = seen.contains { $0.family == .ipv4 && $0.guardsLoopback }
         Console.report(
             "switchyard: note: the kernel setting net.ipv4.conf.all.route_localnet stays 1, "
                 + (isGuarded
                     ? "and KUBE-FIREWALL keeps other hosts from loopback addresses"
-                    : "and no KUBE-FIREWALL keeps other hosts from loopback addresses"))
+                    : "but no KUBE-FIREWALL keeps other hosts from loopback addresses"))
     }
 }
 
@@ -138,7 +138,8 @@ extension IPTablesCleanup {
             for jump in table.jumps { lines.append("  jump -t \(table.name.rawValue) \(jump)") }
             for chain in table.chains {
                 let what = chain.isKept ? "only emptied " : ""
-                lines.append("  \(what)chain -t \(table.name.rawValue) \(chain.name), \(chain.ruleCount.counted("rule"))")
+                lines.append(
+                    "  \(what)chain -t \(table.name.rawValue) \(chain.name), \(chain.ruleCount.counted("rule"))")
             }
             for rule in table.foreignRules { lines.append("  kept: \(rule), a rule of another program") }
         }
