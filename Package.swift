@@ -54,7 +54,8 @@ let package = Package(
 
         // Clusters from a generator, golden cases, namespaces: what several test targets share.
         .target(
-            name: "TestSupport", dependencies: ["ProxyCore"], path: "Tests/TestSupport", swiftSettings: settings),
+            name: "TestSupport", dependencies: ["ProxyCore"], path: "Tests/TestSupport", exclude: ["Foreign"],
+            swiftSettings: settings),
         // TCP and UDP servers and clients that run inside the namespaces of traffic tests and of the demo.
         .executableTarget(name: "traffic-peer", path: "Tests/TrafficPeer", swiftSettings: settings),
         .executableTarget(
@@ -73,6 +74,6 @@ let package = Package(
             name: "BatchApplierTests", dependencies: ["BatchApplier", "TestSupport"], swiftSettings: settings),
         .testTarget(
             name: "SwitchyardTests",
-            dependencies: ["switchyard", "traffic-peer", "TestSupport"], swiftSettings: settings),
+            dependencies: ["switchyard", "traffic-peer", "ProxyCore", "TestSupport"], swiftSettings: settings),
     ]
 )

@@ -6,16 +6,23 @@ public enum Accounting {
     public struct Failure: Error, Hashable, Sendable, CustomStringConvertible {
         public var objectName: String
         public var errno: Int32
+        /// True where it was to be removed, false where it was to be made.
+        var isRemoval = false
 
         /// True where the kernel has no nfnetlink_acct: nfnetlink answers EINVAL to a subsystem that nobody has
         /// registered, and there may be no nfnetlink at all.
         public var isUnsupported: Bool { [EINVAL, EPROTONOSUPPORT, EOPNOTSUPP, EAFNOSUPPORT].contains(errno) }
 
         public var description: String {
-            isUnsupported
-                ? "The kernel has no accounting objects (nfnetlink_acct), so \(objectName) cannot be made."
-                : "The accounting object \(objectName) could not be made: \(String(cString: strerror(errno)))."
+            if isUnsupported {
+                return "The kernel has no accounting objects (nfnetlink_acct), so \(objectName) cannot be made."
+            }
+            let reason = isInUse ? "a rule still counts in it" : String(cString: strerror(errno))
+            return "The accounting object \(objectName) could not be \(isRemoval ? "removed" : "made"): \(reason)."
         }
+
+        /// True for an object that could not be removed because a rule counts in it.
+        public var isInUse: Bool { isRemoval && errno == EBUSY }
     }
 
     /// The objects that rules count in: forwarded packets dropped as invalid, and packets to node ports on loopback.
@@ -33,6 +40,29 @@ public enum Accounting {
         }
     }
 
+    /// Removes the objects that exist, in the network namespace of this process. Returns those that stay, with why.
+    ///
+    /// The kernel lets go of an object some time after the rule that counted in it is gone: nf_tables frees its rules
+    /// in a work queue. So one that is in use is asked for again, for a second in all.
+    public static func remove(_ names: [String]) async -> [Failure] {
+        var failures: [Failure] = []
+        let clock = ContinuousClock()
+        let end = clock.now + .seconds(1)
+        for name in names {
+            var code = request(.delete, name)
+            while code == EBUSY, clock.now < end {
+                try? await Task.sleep(for: .milliseconds(20))
+                code = request(.delete, name)
+            }
+            let failure = Failure(objectName: name, errno: code, isRemoval: true)
+            if code != 0, code != ENOENT, !failure.isUnsupported { failures.append(failure) }
+        }
+        return failures
+    }
+
+    /// Those of the objects that exist.
+    public static func existing(_ names: [String]) -> [String] { names.filter { request(.get, $0) == 0 } }
+
     /// Whether the kernel has accounting objects; makes none. Asks for one, which need not be there.
     public static func isSupported() -> Bool {
         let code = request(.get, objectNames[0])
@@ -43,6 +73,7 @@ public enum Accounting {
     enum Request: UInt16 {
         case new = 0
         case get = 1
+        case delete = 3
 
         /// NLM_F_REQUEST and NLM_F_ACK, and for a new object NLM_F_EXCL and NLM_F_CREATE.
         var flags: UInt16 { self == .new ? 0x605 : 0x5 }

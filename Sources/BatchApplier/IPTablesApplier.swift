@@ -5,6 +5,10 @@ public struct IPTablesReport: Hashable, Sendable {
     public var variant: IPTablesVariant
     /// The jumps that were missing and were put in.
     public var insertedJumps: [IPTablesJump]
+    /// The jumps that a foreign rule kept packets from, and that were moved to the front.
+    public var movedJumps: [IPTablesJump]
+    /// The jumps that were there more than once.
+    public var reducedJumps: [IPTablesJump]
     /// The stale chains that were removed.
     public var removedChains: [String]
     /// How often it was tried until no other program came between.
@@ -39,21 +43,23 @@ public struct IPTablesApplier: Sendable {
 
     /// Commits a batch of the tools' family.
     ///
-    /// Jumps are looked after in the tables that the batch has text for; a chain that a missing one leads to is made
-    /// where neither the batch nor the kernel has it. A batch of one table without jumps and
+    /// Jumps are looked after in the tables that the batch has text for: put in, reduced to one, or moved before a
+    /// foreign rule that keeps every packet from them. A chain that a missing one leads to is made where neither the
+    /// batch nor the kernel has it. A batch of one table without jumps and
     /// prefixes is committed without reading anything; in the legacy variant that resets the counters of the built-in
     /// chains, as every use of the iptables programs does.
     ///
     /// Cancelling the caller's task does not interrupt a commit.
     public func apply(_ batch: IPTablesBatch) async throws(IPTablesError) -> IPTablesReport {
-        let outcome = await Task { () async -> Result<IPTablesReport, IPTablesError> in
-            do throws(IPTablesError) {
-                return try await holdingLock(for: batch) { await commit(batch) }
-            } catch {
-                return .failure(error)
-            }
-        }.value
-        return try outcome.get()
+        precondition(batch.family == tools.family, "a batch is committed to its own family")
+        let variant = tools.variant
+        let work = Work(
+            operation: "commit the tables \(batch.tables.map(\.name).list)", tables: Self.tablesToRead(for: batch)
+        ) { before in
+            let input = IPTablesInput(batch, before: before, variant: variant)
+            return (input, input)
+        }
+        return try await perform(work) { input, attempts in await finish(batch, input, attempts: attempts) }
     }
 
     /// The input that `apply` would commit now.
@@ -100,59 +106,75 @@ extension IPTablesApplier {
         return directory + "/switchyard-iptables-nft.lock"
     }
 
-    private func holdingLock(
-        for batch: IPTablesBatch,
-        _ body: () async -> Result<IPTablesReport, IPTablesError>
-    ) async throws(IPTablesError) -> Result<IPTablesReport, IPTablesError> {
+    /// What is committed, before it is known what the tables hold.
+    struct Work<Value: Sendable>: Sendable {
+        var operation: String
+        /// The tables that are read.
+        var tables: [IPTablesBatch.TableName]
+        /// From what was read to the input and to what the caller wants to know of it. An input without bytes is not
+        /// committed.
+        var plan: @Sendable (IPTablesState) -> (input: IPTablesInput, value: Value)
+    }
+
+    /// Reads, plans and commits with the lock held; `finish` is called with the number of attempts before the lock is
+    /// let go.
+    func perform<Value: Sendable, Result: Sendable>(
+        _ work: Work<Value>, finish: @Sendable @escaping (Value, Int) async -> Result
+    ) async throws(IPTablesError) -> Result {
+        let outcome = await Task { () async -> Swift.Result<Result, IPTablesError> in
+            do throws(IPTablesError) {
+                return try await holdingLock(for: work.operation) {
+                    do throws(IPTablesError) {
+                        let (value, attempts) = try await commit(work)
+                        return .success(await finish(value, attempts))
+                    } catch {
+                        return .failure(error)
+                    }
+                }
+            } catch {
+                return .failure(error)
+            }
+        }.value
+        return try outcome.get()
+    }
+
+    private func holdingLock<Value: Sendable>(
+        for operation: String, _ body: () async -> Value
+    ) async throws(IPTablesError) -> Value {
         guard holdsLock else { return await body() }
+        func error(_ kind: IPTablesError.Kind, _ output: String = "") -> IPTablesError {
+            IPTablesError(
+                kind: kind, operation: operation, family: tools.family, variant: tools.variant, output: output)
+        }
         do throws(XTablesLock.Failure) {
             return try await XTablesLock(path: lockPath, timeout: lockTimeout).holding(body)
-        } catch {
-            switch error {
-            case .held(let holder):
-                throw self.error(.lockHeld(holder), batch, "")
-            case .cannotOpen where tools.variant == .nft:
-                return await body()
+        } catch let failure {
+            switch failure {
+            case .held(let holder): throw error(.lockHeld(holder))
+            case .cannotOpen where tools.variant == .nft: return await body()
             case .cannotOpen(let code):
-                throw self.error(.notStarted, batch, "cannot open the lock file \(lockPath) (errno \(code))")
+                throw error(.notStarted, "cannot open the lock file \(lockPath) (errno \(code))")
             }
         }
     }
 
-    private func error(_ kind: IPTablesError.Kind, _ batch: IPTablesBatch, _ output: String) -> IPTablesError {
-        IPTablesError(
-            kind: kind, operation: Self.operation(batch), family: tools.family, variant: tools.variant,
-            output: output)
-    }
-
-    private static func operation(_ batch: IPTablesBatch) -> String {
-        "commit the tables \(batch.tables.map(\.name).list)"
-    }
-
-    private func commit(_ batch: IPTablesBatch) async -> Result<IPTablesReport, IPTablesError> {
-        precondition(batch.family == tools.family, "a batch is committed to its own family")
-        let toRead = Self.tablesToRead(for: batch)
+    /// Returns what the plan said, and how often it was tried.
+    private func commit<Value: Sendable>(_ work: Work<Value>) async throws(IPTablesError) -> (Value, Int) {
         var attempt = 0
         while true {
             attempt += 1
-            do throws(IPTablesError) {
-                let before = try await readPatiently(toRead)
-                let input = IPTablesInput(batch, before: before, variant: tools.variant)
-                let result = await restore(input.bytes)
-                if result.succeeded { return .success(await finish(batch, input, attempts: attempt)) }
-                var error = IPTablesError(
-                    result, operation: Self.operation(batch), tools: tools, input: input.bytes)
-                error.attempts = attempt
-                if error.kind == .lockHeld(nil) { error.kind = .lockHeld(LockHolder.find(ofFileAt: lockPath)) }
-                error.aftermath = await putBack(input, batch, before: before)
-                if case .halfDone = error.aftermath { throw error }
-                guard error.kind == .refused, attempt < attemptLimit, await hasChanged(since: before) else {
-                    throw error
-                }
-                try? await Task.sleep(for: .milliseconds(20 << attempt))
-            } catch {
-                return .failure(error)
-            }
+            let before = try await readPatiently(work.tables)
+            let (input, value) = work.plan(before)
+            if input.bytes.isEmpty { return (value, attempt) }
+            let result = await restore(input.bytes)
+            if result.succeeded { return (value, attempt) }
+            var error = IPTablesError(result, operation: work.operation, tools: tools, input: input.bytes)
+            error.attempts = attempt
+            if error.kind == .lockHeld(nil) { error.kind = .lockHeld(LockHolder.find(ofFileAt: lockPath)) }
+            error.aftermath = await putBack(input, before: before)
+            if case .halfDone = error.aftermath { throw error }
+            guard error.kind == .refused, attempt < attemptLimit, await hasChanged(since: before) else { throw error }
+            try? await Task.sleep(for: .milliseconds(20 << attempt))
         }
     }
 
@@ -167,7 +189,7 @@ extension IPTablesApplier {
     }
 
     /// Reads tables, again if it fails: iptables-nft-save gives up when a chain goes while it lists the rules.
-    private func readPatiently(_ tables: [IPTablesBatch.TableName]) async throws(IPTablesError) -> IPTablesState {
+    func readPatiently(_ tables: [IPTablesBatch.TableName]) async throws(IPTablesError) -> IPTablesState {
         var attempt = 0
         while true {
             attempt += 1
@@ -190,14 +212,12 @@ extension IPTablesApplier {
     }
 
     /// Puts the tables before the refused one back, where they have been committed.
-    private func putBack(
-        _ input: IPTablesInput, _ batch: IPTablesBatch, before: IPTablesState
-    ) async -> IPTablesError.Aftermath {
-        let earlier = batch.tables.dropLast().map(\.name)
+    private func putBack(_ input: IPTablesInput, before: IPTablesState) async -> IPTablesError.Aftermath {
+        let earlier = input.changes.dropLast().map(\.name)
         guard !earlier.isEmpty else { return .unchanged }
         do throws(IPTablesError) {
             let now = try await readPatiently(earlier)
-            let undo = IPTablesPutBack(of: input, batch, before: before, now: now, variant: tools.variant)
+            let undo = IPTablesPutBack(of: input, before: before, now: now, variant: tools.variant)
             guard !undo.tables.isEmpty else { return .unchanged }
             let result = await restore(undo.bytes)
             guard result.succeeded else {
@@ -217,8 +237,9 @@ extension IPTablesApplier {
             if let warning = await access.set(sysctl) { warnings.append(warning) }
         }
         return IPTablesReport(
-            variant: tools.variant, insertedJumps: input.insertedJumps, removedChains: input.removedChains,
-            attempts: attempts, warnings: warnings)
+            variant: tools.variant, insertedJumps: input.missingJumps, movedJumps: input.movedJumps,
+            reducedJumps: input.reducedJumps, removedChains: input.removedChains, attempts: attempts,
+            warnings: warnings)
     }
 
     /// Takes out again what another program, such as a kube-proxy that is still alive, has put in too between our

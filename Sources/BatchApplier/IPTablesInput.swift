@@ -1,15 +1,39 @@
 import ProxyCore
 
-/// What one commit feeds to iptables-restore: a batch, with the jumps that are missing and without the chains that
-/// are stale.
+/// What one commit feeds to iptables-restore, and what it changes.
 struct IPTablesInput {
+    /// A rule of a chain that is not ours and loses it.
+    struct RemovedRule: Hashable {
+        var chain: String
+        /// Its place among the chain's rules before the commit.
+        var index: Int
+        var rule: IPTablesState.Rule
+    }
+
+    /// What a commit changes in one table: all that there is to be put back.
+    struct TableChange {
+        var name: IPTablesBatch.TableName
+        /// Every chain that is written, emptied or removed.
+        var chains: Set<String>
+        /// The jumps that are put into chains not among those.
+        var insertedJumps: [IPTablesJump] = []
+        /// What is taken out of chains not among those.
+        var removedRules: [RemovedRule] = []
+    }
+
     private(set) var bytes: [UInt8] = []
-    private(set) var insertedJumps: [IPTablesJump] = []
+    /// In the order of commit.
+    private(set) var changes: [TableChange] = []
+    private(set) var missingJumps: [IPTablesJump] = []
+    private(set) var movedJumps: [IPTablesJump] = []
+    private(set) var reducedJumps: [IPTablesJump] = []
     private(set) var removedChains: [String] = []
-    /// The chains that are changed beside those of the batch's text: stale ones, and targets of jumps that are made.
-    private(set) var otherChains: [IPTablesBatch.TableName: Set<String>] = [:]
     private(set) var warnings: [String] = []
 
+    var insertedJumps: [IPTablesJump] { changes.flatMap(\.insertedJumps) }
+
+    /// A batch, with its jumps mended and without the chains that are stale.
+    ///
     /// - Parameter before: the tables as they are, as far as the batch needs them.
     init(_ batch: IPTablesBatch, before: IPTablesState, variant: IPTablesVariant) {
         precondition(Set(batch.tables.map(\.name)).count == batch.tables.count, "a table is there once")
@@ -17,27 +41,47 @@ struct IPTablesInput {
         for table in batch.tables { append(table, of: batch, before[table.name.rawValue], variant) }
     }
 
+    /// The removal of all that is ours.
+    init(_ cleanup: IPTablesCleanup, before: IPTablesState, variant: IPTablesVariant) {
+        for table in cleanup.tables where table.hasWork {
+            guard let former = before[table.name.rawValue] else { continue }
+            bytes += "*\(table.name.rawValue)\n".utf8
+            appendBuiltInCounters(former, except: [], variant)
+            // All are emptied before one is removed, as they lead to each other.
+            for chain in table.chains { bytes += ":\(chain.name) - [0:0]\n".utf8 }
+            for jump in table.removedJumps { bytes += jump.rule.deletion(from: jump.chain) }
+            for chain in table.chains where !chain.isKept { bytes += "-X \(chain.name)\n".utf8 }
+            bytes += "COMMIT\n".utf8
+            changes.append(
+                TableChange(
+                    name: table.name, chains: Set(table.chains.map(\.name)), removedRules: table.removedJumps))
+        }
+    }
+
     private mutating func append(
         _ table: IPTablesBatch.Table, of batch: IPTablesBatch, _ before: IPTablesState.Table?,
         _ variant: IPTablesVariant
     ) {
         let parts = IPTablesTableText(table)
-        let declared = parts.declaredChains
+        var change = TableChange(name: table.name, chains: parts.touchedChains)
         bytes += parts.head
         if let before {
+            let declared = parts.declaredChains
             appendBuiltInCounters(before, except: declared, variant)
             let stale = staleChains(
                 of: before, prefixes: batch.ownedChainPrefixes, declared: declared.union(batch.keptChains))
             for chain in stale.unused + stale.used { bytes += ":\(chain) - [0:0]\n".utf8 }
-            let missing = batch.jumps.filter { jump in
-                jump.table == table.name && (before[jump.chain]?.count(of: jump) ?? 0) == 0
-            }
+            let mending = IPTablesJumpMending(batch.jumps.filter { $0.table == table.name }, before: before)
             // In IPv6 nothing but the jumps to it names KUBE-FIREWALL, and it may be there with rules of the kubelet.
-            let targets = Set(missing.map(\.target)).filter { !declared.contains($0) && before[$0] == nil }
+            let targets = Set(mending.missing.map(\.target)).filter { !declared.contains($0) && before[$0] == nil }
             for chain in targets.sorted() { bytes += ":\(chain) - [0:0]\n".utf8 }
-            for jump in missing { bytes += jump.line("-I") }
-            insertedJumps += missing
-            otherChains[table.name] = targets.union(stale.unused + stale.used)
+            bytes += mending.lines
+            missingJumps += mending.missing
+            movedJumps += mending.moved
+            reducedJumps += mending.reduced
+            change.chains.formUnion(targets.union(stale.unused + stale.used))
+            change.insertedJumps = mending.inserted.filter { !change.chains.contains($0.chain) }
+            change.removedRules = mending.removed.filter { !change.chains.contains($0.chain) }
             bytes += parts.rules
             for chain in stale.unused { bytes += "-X \(chain)\n".utf8 }
             removedChains += stale.unused
@@ -49,6 +93,7 @@ struct IPTablesInput {
             bytes += parts.rules
         }
         bytes += "COMMIT\n".utf8
+        changes.append(change)
     }
 
     /// Declares the built-in chains with the counters that they have.
@@ -134,8 +179,11 @@ struct IPTablesTableText {
 
 extension IPTablesJump {
     /// The line that inserts (`-I`) or deletes (`-D`) this jump.
-    func line(_ command: StaticString) -> [UInt8] {
+    ///
+    /// - Parameter number: where it is inserted, counted from 1; first if nil.
+    func line(_ command: StaticString, at number: Int? = nil) -> [UInt8] {
+        let place = number.map { " \($0)" } ?? ""
         let words = matches.isEmpty ? "" : matches + " "
-        return Array("\(command) \(chain) \(words)-j \(target)\n".utf8)
+        return Array("\(command) \(chain)\(place) \(words)-j \(target)\n".utf8)
     }
 }

@@ -12,35 +12,36 @@ struct IPTablesPutBack {
     private(set) var bytes: [UInt8] = []
     private(set) var tables: [IPTablesBatch.TableName] = []
 
-    init(
-        of input: IPTablesInput, _ batch: IPTablesBatch, before: IPTablesState, now: IPTablesState,
-        variant: IPTablesVariant
-    ) {
-        for table in batch.tables.dropLast() {
-            guard let former = before[table.name.rawValue], let present = now[table.name.rawValue] else { continue }
-            let touched = IPTablesTableText(table).touchedChains.union(input.otherChains[table.name] ?? [])
-            let jumps = input.insertedJumps.filter { $0.table == table.name && !touched.contains($0.chain) }
-            append(table.name, touched.sorted(), jumps, former: former, present: present, variant)
+    init(of input: IPTablesInput, before: IPTablesState, now: IPTablesState, variant: IPTablesVariant) {
+        for change in input.changes.dropLast() {
+            guard let former = before[change.name.rawValue], let present = now[change.name.rawValue] else { continue }
+            append(change, former: former, present: present, variant)
         }
     }
 
     private mutating func append(
-        _ name: IPTablesBatch.TableName, _ touched: [String], _ jumps: [IPTablesJump], former: IPTablesState.Table,
-        present: IPTablesState.Table, _ variant: IPTablesVariant
+        _ change: IPTablesInput.TableChange, former: IPTablesState.Table, present: IPTablesState.Table,
+        _ variant: IPTablesVariant
     ) {
-        let extraJumps = jumps.filter { jump in
-            (present[jump.chain]?.count(of: jump) ?? 0) > (former[jump.chain]?.count(of: jump) ?? 0)
+        let touched = change.chains.sorted()
+        let extraJumps = change.insertedJumps.filter { jump in
+            let places = present[jump.chain]?.indexes(of: jump) ?? []
+            return !places.isEmpty && places != former[jump.chain]?.indexes(of: jump)
+        }
+        let lostRules = change.removedRules.filter { removed in
+            let text = removed.rule.text
+            return present[removed.chain]?.indexes(of: text) != former[removed.chain]?.indexes(of: text)
         }
         let isChanged =
-            !extraJumps.isEmpty
+            !extraJumps.isEmpty || !lostRules.isEmpty
             || touched.contains { chain in
                 former[chain]?.rules.map(\.text) != present[chain]?.rules.map(\.text)
                     || former[chain]?.policy != present[chain]?.policy
             }
         guard isChanged else { return }
-        tables.append(name)
-        bytes += "*\(name.rawValue)\n".utf8
-        for chain in former.chains where chain.isBuiltIn && (variant == .legacy || touched.contains(chain.name)) {
+        tables.append(change.name)
+        bytes += "*\(change.name.rawValue)\n".utf8
+        for chain in former.chains where chain.isBuiltIn && (variant == .legacy || change.chains.contains(chain.name)) {
             bytes += ":\(chain.name) \(chain.policy) \(chain.counters)\n".utf8
         }
         let chains = touched.filter { former[$0] != nil || present[$0] != nil }
@@ -48,6 +49,9 @@ struct IPTablesPutBack {
         for chain in chains where former[chain]?.isBuiltIn != true { bytes += ":\(chain) - [0:0]\n".utf8 }
         for chain in chains where former[chain]?.isBuiltIn == true { bytes += "-F \(chain)\n".utf8 }
         for jump in extraJumps { bytes += jump.line("-D") }
+        for removed in lostRules.sorted(by: { $0.index < $1.index }) {
+            bytes += removed.rule.insertion(into: removed.chain, at: removed.index + 1)
+        }
         for chain in chains {
             for rule in former[chain]?.rules ?? [] {
                 if let counters = rule.counters { bytes += "\(counters) ".utf8 }

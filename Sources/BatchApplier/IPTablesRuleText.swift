@@ -9,9 +9,21 @@ struct RuleClauses: Hashable {
     let matches: [[String]]
     /// The chain or target after `-j` or `-g`.
     let target: String?
+    /// True for `-g`: the packet does not come back.
+    let isGoto: Bool
 
     /// Reads what follows `-A CHAIN`.
     init(_ text: some Sequence<UInt8>) {
+        var clauses = Self.split(text)
+        let targetIndex = Self.targetIndex(clauses)
+        target = targetIndex.flatMap { clauses[$0].count > 1 ? clauses[$0][1] : nil }
+        isGoto = targetIndex.map { clauses[$0][0] == "-g" } ?? false
+        if let targetIndex, clauses[targetIndex].count == 2 { clauses.remove(at: targetIndex) }
+        matches = clauses.sorted { $0.lexicographicallyPrecedes($1) }
+    }
+
+    /// The clauses in their order.
+    static func split(_ text: some Sequence<UInt8>) -> [[String]] {
         var clauses: [[String]] = []
         var isInverted = false
         for word in Self.words(text) {
@@ -24,10 +36,12 @@ struct RuleClauses: Hashable {
                 clauses[clauses.count - 1].append(word.text)
             }
         }
-        let targetIndex = clauses.firstIndex { $0[0] == "-j" || $0[0] == "-g" }
-        target = targetIndex.flatMap { clauses[$0].count > 1 ? clauses[$0][1] : nil }
-        if let targetIndex, clauses[targetIndex].count == 2 { clauses.remove(at: targetIndex) }
-        matches = clauses.sorted { $0.lexicographicallyPrecedes($1) }
+        return clauses
+    }
+
+    /// Where the target stands; what follows are its options.
+    static func targetIndex(_ clauses: [[String]]) -> Int? {
+        clauses.firstIndex { $0[0] == "-j" || $0[0] == "-g" }
     }
 
     init(_ jump: IPTablesJump) {
@@ -36,10 +50,7 @@ struct RuleClauses: Hashable {
 
     /// The clauses of a rule that iptables-save printed.
     init(_ rule: IPTablesState.Rule) {
-        let space = UInt8(ascii: " ")
-        // After "-A " comes the chain's name.
-        let rest = rule.text.dropFirst(3).drop { $0 != space }
-        self.init(rest)
+        self.init(rule.specification)
     }
 
     /// Splits as iptables-restore does: at blanks, but not within double quotes, where a backslash takes the next
@@ -76,15 +87,42 @@ struct RuleClauses: Hashable {
 }
 
 extension IPTablesState.Chain {
-    /// How many times a jump is in this chain.
-    func count(of jump: IPTablesJump) -> Int {
+    /// Where a jump is in this chain.
+    func indexes(of jump: IPTablesJump) -> [Int] {
         let wanted = RuleClauses(jump)
         // Of a chain with thousands of foreign rules only those with this target are taken apart.
-        return rules.count { $0.target?.elementsEqual(jump.target.utf8) == true && RuleClauses($0) == wanted }
+        return rules.indices.filter { index in
+            rules[index].target?.elementsEqual(jump.target.utf8) == true && RuleClauses(rules[index]) == wanted
+        }
+    }
+
+    /// How many times a jump is in this chain.
+    func count(of jump: IPTablesJump) -> Int { indexes(of: jump).count }
+
+    /// Where a rule of this very text is in this chain.
+    func indexes(of text: ArraySlice<UInt8>) -> [Int] {
+        rules.indices.filter { rules[$0].text == text }
     }
 }
 
 extension IPTablesState.Rule {
+    /// What follows the chain's name, from the blank on: matches and target.
+    var specification: ArraySlice<UInt8> {
+        let space = UInt8(ascii: " ")
+        return text.dropFirst(3).drop { $0 != space }
+    }
+
+    /// The line that deletes the first rule of this text from its chain.
+    func deletion(from chain: String) -> [UInt8] {
+        Array("-D \(chain)".utf8) + specification + [UInt8(ascii: "\n")]
+    }
+
+    /// The line that inserts this rule with its counters, to be the one of this number, counted from 1.
+    func insertion(into chain: String, at number: Int) -> [UInt8] {
+        let counted = counters.map { "\($0) " } ?? ""
+        return Array("\(counted)-I \(chain) \(number)".utf8) + specification + [UInt8(ascii: "\n")]
+    }
+
     /// The target of this rule: the word after the unquoted `-j` or `-g`.
     var target: ArraySlice<UInt8>? {
         let space = UInt8(ascii: " ")

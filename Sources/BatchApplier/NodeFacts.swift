@@ -28,6 +28,11 @@ public struct NodeFacts: Hashable, Sendable {
             masqueradesRandomly: tools.allSatisfy(\.version.supportsRandomFully))
     }
 
+    /// True where the kernel routes packets with loopback addresses, as node ports on loopback need it.
+    public static func routesLoopback(_ access: NodeAccess = NodeAccess()) async -> Bool {
+        await access.readFile("/proc/sys/net/ipv4/conf/all/route_localnet")?.trimmed == "1"
+    }
+
     /// The name that the kernel has for this host, as it is: no resolver is asked (uname(2)).
     public static func hostName() -> String {
         var name = utsname()

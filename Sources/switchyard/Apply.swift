@@ -1,7 +1,6 @@
 public import ArgumentParser
 public import BatchApplier
 import ChainRenderer
-import Foundation
 import ProxyCore
 
 /// Commits the rules of a cluster to this node's kernel, once.
@@ -40,7 +39,7 @@ struct Apply: AsyncParsableCommand {
         let variant = if let variant { variant } else { await IPTablesVariant.detect() }
         let accounting = usesAccounting()
         var failed = false
-        for family in families() {
+        for family in family.inKernel {
             do {
                 try await apply(input, family, variant, accounting)
             } catch let error as IPTablesError {
@@ -49,15 +48,6 @@ struct Apply: AsyncParsableCommand {
             }
         }
         if failed { throw ExitStatus.failed }
-    }
-
-    /// The families asked for; without IPv6 in the kernel, both means IPv4.
-    private func families() -> [IPFamily] {
-        if family == .both, !FileManager.default.fileExists(atPath: "/proc/net/if_inet6") {
-            Console.report("switchyard: note: the kernel has no IPv6; only IPv4 is committed")
-            return [.ipv4]
-        }
-        return family.families
     }
 
     private func apply(
@@ -79,14 +69,30 @@ struct Apply: AsyncParsableCommand {
         let start = clock.now
         var report: IPTablesReport?
         for batch in batches {
-            report = try await applier.apply(batch)
-            for warning in report?.warnings ?? [] { Console.report("switchyard: warning: \(warning)") }
+            let committed = try await applier.apply(batch)
+            tell(of: committed, family)
+            report = committed
         }
         let milliseconds = (clock.now - start) / .milliseconds(1)
         Console.report(
             "switchyard: \(family.rawValue): committed \(rules.servicePortCount) service ports to iptables "
                 + "(\(variant.rawValue)) in \(Int(milliseconds.rounded())) ms; \(report?.insertedJumps.count ?? 0) "
                 + "jumps put in, \(report?.removedChains.count ?? 0) stale chains removed")
+    }
+
+    /// Says what was out of order and is not any more.
+    private func tell(of report: IPTablesReport, _ family: IPFamily) {
+        for warning in report.warnings { Console.report("switchyard: warning: \(warning)") }
+        for (jumps, finding) in [
+            (report.movedJumps, "stood behind a rule that takes every connection; it is first again"),
+            (report.reducedJumps, "was there more than once; it is there once again"),
+        ] {
+            for jump in jumps {
+                Console.report(
+                    "switchyard: note: \(family.rawValue): the jump from \(jump.chain) to \(jump.target) of table "
+                        + "\(jump.table.rawValue) \(finding)")
+            }
+        }
     }
 
     /// Whether rules count packets; makes the objects that they count in.

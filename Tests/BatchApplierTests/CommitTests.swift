@@ -25,7 +25,7 @@ extension KernelTests {
                 let first = try await node.applier.apply(file.batch)
                 #expect(first.warnings == [], name)
                 let state = try await node.applier.read([.filter, .nat])
-                for table in IPTablesBatch.TableName.allCases {
+                for table in [IPTablesBatch.TableName.filter, .nat] {
                     let declared = file.batch.declaredChains(table)
                     let present = Set(try #require(state[table.rawValue]).chains.map(\.name))
                     #expect(declared.subtracting(present) == [], name)
@@ -35,7 +35,7 @@ extension KernelTests {
                 let second = try await node.applier.apply(file.batch)
                 #expect(second.insertedJumps == [] && second.removedChains == [], name)
                 let again = try await node.applier.read([.filter, .nat])
-                for table in IPTablesBatch.TableName.allCases {
+                for table in [IPTablesBatch.TableName.filter, .nat] {
                     let isSame = try #require(again[table.rawValue]).hasSameRules(
                         as: try #require(state[table.rawValue]))
                     #expect(isSame, "repeating changes nothing: \(name)")

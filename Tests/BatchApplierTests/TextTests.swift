@@ -214,7 +214,7 @@ struct InputTests {
             COMMIT
 
             """)
-        let undo = IPTablesPutBack(of: input, batch, before: former, now: now, variant: .nft)
+        let undo = IPTablesPutBack(of: input, before: former, now: now, variant: .nft)
         #expect(
             String(decoding: undo.bytes, as: UTF8.self) == """
                 *filter
@@ -233,7 +233,7 @@ struct InputTests {
     func nothingToPutBack() {
         let former = state(before)
         let input = IPTablesInput(batch, before: former, variant: .legacy)
-        let undo = IPTablesPutBack(of: input, batch, before: former, now: former, variant: .legacy)
+        let undo = IPTablesPutBack(of: input, before: former, now: former, variant: .legacy)
         #expect(undo.bytes.isEmpty && undo.tables.isEmpty)
     }
 

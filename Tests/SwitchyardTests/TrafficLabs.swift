@@ -30,7 +30,7 @@ struct TrafficLabs: SuiteTrait, TestScoping {
 
     private static func apply(_ variant: Variant, in lab: TrafficLab) throws {
         var template = (P_tmpdir + "/traffic-XXXXXX").utf8CString.map { $0 }
-        guard mkdtemp(&template) != nil else { throw LabProcess.Failure(description: "mkdtemp failed") }
+        guard mkdtemp(&template) != nil else { throw CommandFailure("mkdtemp failed") }
         let directory = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
         let files = ["cluster.yaml": TrafficCluster.manifests, "config.yaml": TrafficCluster.configuration]
         defer {
@@ -38,9 +38,9 @@ struct TrafficLabs: SuiteTrait, TestScoping {
             rmdir(directory)
         }
         for (name, text) in files {
-            try LabProcess.check(["tee", "\(directory)/\(name)"], input: text)
+            try Command.require(["tee", "\(directory)/\(name)"], input: text)
         }
-        try LabProcess.check(
+        try Command.require(
             lab.inside(
                 "node",
                 [BuiltProducts.switchyard, "apply", "-f", "\(directory)/cluster.yaml"]
@@ -50,7 +50,7 @@ struct TrafficLabs: SuiteTrait, TestScoping {
     /// Why these tests cannot run on this machine; nil if they can.
     static let obstacle: String? = {
         guard geteuid() == 0 else { return "they need root" }
-        for tool in ["ip", "iptables-legacy-restore", "iptables-nft-restore"] where !LabProcess.exists(tool) {
+        for tool in ["ip", "iptables-legacy-restore", "iptables-nft-restore"] where !Command.isInstalled(tool) {
             return "\(tool) is not installed"
         }
         // Where namespaces are refused, or NAT in them, nothing else of the lab is needed to find out.
@@ -58,7 +58,7 @@ struct TrafficLabs: SuiteTrait, TestScoping {
             let probe = try TrafficLab(node: TrafficLab.Host("node", []), hosts: [])
             defer { probe.close() }
             for command in ["iptables-legacy", "iptables-nft", "ip6tables-legacy", "ip6tables-nft"] {
-                try LabProcess.check(probe.inside("node", [command, "-t", "nat", "-L", "-n"]))
+                try Command.require(probe.inside("node", [command, "-t", "nat", "-L", "-n"]))
             }
             return nil
         } catch {

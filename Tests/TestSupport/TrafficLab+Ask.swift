@@ -53,7 +53,7 @@ extension TrafficLab {
         let command =
             [BuiltProducts.trafficPeer, "ask", "--\(transport)", address, String(port), "--count", String(count)]
             + ["--timeout", String(milliseconds)] + sources.flatMap { ["--source", $0] }
-        let output = try LabProcess.check(inside(host, command))
+        let output = try Command.require(inside(host, command))
         return output.split(separator: "\n").map(Answer.init(line:))
     }
 }

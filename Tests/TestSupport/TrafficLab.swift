@@ -41,7 +41,7 @@ package final class TrafficLab: Sendable {
 
         // The warden outlives us if need be: when our end of its pipe closes, it ends what runs in the namespaces
         // and deletes them.
-        let pipe = try LabProcess.pipe()
+        let pipe = try Command.pipe()
         wardenInput = pipe.writing
         let script = """
             trap '' INT TERM HUP
@@ -52,7 +52,7 @@ package final class TrafficLab: Sendable {
             done 2>/dev/null
             """
         defer { Glibc.close(pipe.reading) }
-        warden = try LabProcess.start(
+        warden = try Command.start(
             ["sh", "-c", script, "warden"] + names, descriptors: [pipe.reading, -1, -1])
 
         var servers: [pid_t] = []
@@ -63,8 +63,8 @@ package final class TrafficLab: Sendable {
             }
         } catch {
             Glibc.close(wardenInput)
-            _ = try? LabProcess.wait(for: warden)
-            servers.forEach { _ = try? LabProcess.wait(for: $0) }
+            Command.wait(for: warden)
+            servers.forEach { Command.wait(for: $0) }
             throw error
         }
         self.servers = servers
@@ -74,7 +74,7 @@ package final class TrafficLab: Sendable {
     package func close() {
         Glibc.close(wardenInput)
         for pid in [warden] + servers {
-            _ = try? LabProcess.wait(for: pid)
+            Command.wait(for: pid)
         }
     }
 
@@ -86,13 +86,13 @@ package final class TrafficLab: Sendable {
     private static func join(prefix: String, node: Host, hosts: [Host]) throws {
         let nodeName = prefix + node.name
         for name in hosts.map({ prefix + $0.name }) + [nodeName] {
-            try LabProcess.check(["ip", "netns", "add", name])
-            try LabProcess.check(["ip", "netns", "exec", name, "sh", "-c", settings(forwarding: name == nodeName)])
+            try Command.require(["ip", "netns", "add", name])
+            try Command.require(["ip", "netns", "exec", name, "sh", "-c", settings(forwarding: name == nodeName)])
         }
         var onNode = ["link set lo up"]
         for host in hosts {
             let name = prefix + host.name
-            try LabProcess.check([
+            try Command.require([
                 "ip", "-n", nodeName, "link", "add", host.name, "type", "veth", "peer", "name", "eth0", "netns", name,
             ])
             // The node's own addresses are on its way out only: masquerading picks an address of the interface that
@@ -106,7 +106,7 @@ package final class TrafficLab: Sendable {
             onHost += node.addresses.map { isIPv6($0) ? "fe80::1" : $0 }.map {
                 "route add default via \($0) dev eth0 onlink"
             }
-            try LabProcess.check(["ip", "-n", name, "-batch", "-"], input: lines(onHost))
+            try Command.require(["ip", "-n", name, "-batch", "-"], input: lines(onHost))
         }
         if let exit = hosts.last {
             onNode += node.addresses.map { address($0, exit.name) }
@@ -117,7 +117,7 @@ package final class TrafficLab: Sendable {
                 onNode.append("route add default via \(gateway) dev \(exit.name) onlink")
             }
         }
-        try LabProcess.check(["ip", "-n", nodeName, "-batch", "-"], input: lines(onNode))
+        try Command.require(["ip", "-n", nodeName, "-batch", "-"], input: lines(onNode))
     }
 
     /// Settings of a new namespace, none of which reach outside it.
@@ -141,17 +141,17 @@ package final class TrafficLab: Sendable {
 
     /// Starts the servers of a host and waits until they listen.
     private static func serve(_ host: Host, in namespace: String) throws -> pid_t {
-        let pipe = try LabProcess.pipe()
+        let pipe = try Command.pipe()
         defer { Glibc.close(pipe.reading) }
         let ports = host.tcp.flatMap { ["--tcp", String($0)] } + host.udp.flatMap { ["--udp", String($0)] }
-        let pid = try LabProcess.start(
+        let pid = try Command.start(
             ["ip", "netns", "exec", namespace, BuiltProducts.trafficPeer, "serve", "--name", host.name] + ports,
             descriptors: [-1, pipe.writing, -1])
         Glibc.close(pipe.writing)
         var byte: UInt8 = 0
         guard read(pipe.reading, &byte, 1) == 1 else {
-            _ = try? LabProcess.wait(for: pid)
-            throw LabProcess.Failure(description: "the servers of \(host.name) did not start")
+            Command.wait(for: pid)
+            throw CommandFailure("the servers of \(host.name) did not start")
         }
         return pid
     }

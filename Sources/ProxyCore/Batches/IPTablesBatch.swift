@@ -5,6 +5,8 @@ public struct IPTablesBatch: Hashable, Sendable {
     public enum TableName: String, CaseIterable, Sendable {
         case filter
         case nat
+        /// No batch writes it; kube-proxy leaves an empty chain there, by which it notices a flush.
+        case mangle
     }
 
     /// The part of an iptables-restore input that belongs to one table.

@@ -1,0 +1,42 @@
+import ProxyCore
+
+/// The chains that are ours by their names: every name that a kube-proxy of any mode and version gives, whoever wrote
+/// the chain.
+///
+/// The kubelet's chains are not among them. It makes KUBE-KUBELET-CANARY, KUBE-IPTABLES-HINT and, in older versions,
+/// KUBE-MARK-DROP alone; KUBE-FIREWALL with its jumps is the kubelet's as much as kube-proxy's.
+enum OwnedChains {
+    /// The chain that drops other hosts' packets to loopback addresses.
+    static let loopbackGuard = "KUBE-FIREWALL"
+
+    private static let canary = "KUBE-PROXY-CANARY"
+    /// Those of iptables mode, then those that only ipvs mode has.
+    private static let shared: Set = [
+        "KUBE-SERVICES", "KUBE-EXTERNAL-SERVICES", "KUBE-NODEPORTS", "KUBE-POSTROUTING", "KUBE-MARK-MASQ",
+        "KUBE-FORWARD", "KUBE-PROXY-FIREWALL", "KUBE-PROXY-CANARY",
+        "KUBE-NODE-PORT", "KUBE-LOAD-BALANCER", "KUBE-SOURCE-RANGES", "KUBE-IPVS-FILTER", "KUBE-IPVS-OUT-FILTER",
+    ]
+    /// KUBE-XLB- is what KUBE-EXT- was called up to Kubernetes 1.23.
+    private static let prefixes = ["KUBE-SVC-", "KUBE-SVL-", "KUBE-EXT-", "KUBE-XLB-", "KUBE-FW-", "KUBE-SEP-"]
+
+    static func contains(_ name: String, in table: IPTablesBatch.TableName) -> Bool {
+        switch table {
+        case .mangle: name == canary
+        case .filter, .nat: shared.contains(name) || prefixes.contains { name.hasPrefix($0) }
+        }
+    }
+
+    /// True for a rule of a built-in chain as a kube-proxy of any version writes its jumps: with the target of one,
+    /// and with no other conditions than a connection state of NEW and a comment of the kind that they carry.
+    static func isJump(_ rule: RuleClauses) -> Bool {
+        guard let target = rule.target, shared.contains(target), !rule.isGoto else { return false }
+        return rule.matches.allSatisfy { clause in
+            switch clause {
+            case ["-m", "comment"], ["-m", "conntrack"], ["--ctstate", "NEW"]: true
+            case _ where clause.count == 2 && clause[0] == "--comment":
+                clause[1].hasPrefix("kubernetes ") || clause[1].hasPrefix("kube-proxy ")
+            default: false
+            }
+        }
+    }
+}

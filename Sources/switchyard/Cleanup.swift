@@ -1,0 +1,153 @@
+import ArgumentParser
+import BatchApplier
+import ProxyCore
+
+/// Takes everything of ours, and of a kube-proxy's, from this node's kernel.
+struct Cleanup: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Removes the rules of Switchyard and of kube-proxy from the kernel of this node.",
+        discussion: """
+            Every chain with a name that kube-proxy uses is removed with its rules and the jumps to it, whoever wrote \
+            it, from the tables of both iptables variants and both families; so are the two accounting objects. All \
+            else stays: rules of others, and KUBE-FIREWALL, which the kubelet uses too. A chain that a rule of \
+            another program leads to cannot be removed; it is emptied and named, and the status is 1. Needs root, or \
+            CAP_NET_ADMIN in the node's network namespace.
+            """)
+
+    @Option(help: "The mode whose rules are removed; without it, those of all modes. So far iptables only.")
+    var mode: ProxyMode?
+
+    @Option(help: "The families to clean: ipv4, ipv6 or both.")
+    var family = FamilyChoice.both
+
+    @Option(help: "The iptables variant to clean, legacy or nft; without it, every one that is installed.")
+    var variant: IPTablesVariant?
+
+    @Flag(help: "Prints what would be removed and removes nothing.")
+    var dryRun = false
+
+    func run() async throws {
+        guard mode == nil || mode == .iptables else {
+            Console.report("switchyard: error: --mode \(mode?.rawValue ?? ""): only iptables can be cleaned up so far")
+            throw ExitStatus.badInput
+        }
+        var isComplete = true
+        var hadWork = false
+        var seen: [IPTablesCleanup] = []
+        for tools in await installedTools(&isComplete) {
+            do throws(IPTablesError) {
+                let applier = IPTablesApplier(tools: tools)
+                let cleanup = try await dryRun ? applier.planCleanup() : applier.cleanUp()
+                seen.append(cleanup)
+                hadWork = hadWork || cleanup.hasWork
+                if dryRun { Console.write(cleanup.preview) } else { report(cleanup, &isComplete) }
+            } catch {
+                Console.report("switchyard: error: \(error)")
+                isComplete = false
+            }
+        }
+        let objects = Accounting.existing(Accounting.objectNames)
+        hadWork = hadWork || !objects.isEmpty
+        if dryRun {
+            for name in objects { Console.write("accounting object \(name)\n") }
+        } else if !objects.isEmpty {
+            await remove(objects, &isComplete)
+        }
+        if !hadWork, isComplete { Console.report("switchyard: there is nothing to remove") }
+        await reportWhatStays(seen)
+        if !isComplete { throw ExitStatus.failed }
+    }
+
+    /// The programs of each variant and family asked for. One that is missing is a failure where it was asked for by
+    /// name, or where there is none at all.
+    private func installedTools(_ isComplete: inout Bool) async -> [IPTablesTools] {
+        var found: [IPTablesTools] = []
+        var missing: [IPTablesError] = []
+        let families = family.inKernel
+        for variant in variant.map({ [$0] }) ?? IPTablesVariant.allCases {
+            for family in families {
+                do throws(IPTablesError) {
+                    found.append(try await IPTablesTools.find(family, variant))
+                } catch {
+                    missing.append(error)
+                }
+            }
+        }
+        if variant != nil || found.isEmpty {
+            for error in missing { Console.report("switchyard: error: \(error)") }
+            isComplete = isComplete && missing.isEmpty
+        }
+        return found
+    }
+
+    private func report(_ cleanup: IPTablesCleanup, _ isComplete: inout Bool) {
+        if cleanup.hasWork { Console.report("switchyard: \(cleanup.place): removed \(cleanup.counts)") }
+        for rule in cleanup.foreignRules {
+            Console.report(
+                "switchyard: error: \(cleanup.place): chain \(rule.target) is emptied but not removed, as this rule of "
+                    + "another program leads to it: \(rule)")
+            isComplete = false
+        }
+    }
+
+    private func remove(_ objects: [String], _ isComplete: inout Bool) async {
+        let failures = await Accounting.remove(objects)
+        let removed = objects.count - failures.count
+        if removed > 0 { Console.report("switchyard: removed \(removed.counted("accounting object"))") }
+        for failure in failures {
+            // What was not asked to be cleaned may still count.
+            let isExpected = failure.isInUse && (variant != nil || family != .both)
+            Console.report("switchyard: \(isExpected ? "note" : "error"): \(failure)")
+            isComplete = isComplete && isExpected
+        }
+    }
+
+    /// Says what of kube-proxy's doing is left on the node on purpose.
+    private func reportWhatStays(_ seen: [IPTablesCleanup]) async {
+        let guarded = seen.filter(\.hasLoopbackGuard)
+        if !guarded.isEmpty {
+            Console.report(
+                "switchyard: note: chain KUBE-FIREWALL stays with its rules and the jumps to it, as the kubelet uses "
+                    + "it too (\(guarded.map(\.place).joined(separator: "; ")))")
+        }
+        guard family != .ipv6, await NodeFacts.routesLoopback() else { return }
+        let isGuarded = seen.contains { $0.family == .ipv4 && $0.guardsLoopback }
+        Console.report(
+            "switchyard: note: the kernel setting net.ipv4.conf.all.route_localnet stays 1, "
+                + (isGuarded
+                    ? "and KUBE-FIREWALL keeps other hosts from loopback addresses"
+                    : "but no KUBE-FIREWALL keeps other hosts from loopback addresses"))
+    }
+}
+
+extension IPTablesCleanup {
+    fileprivate var place: String { "\(family.rawValue), \(variant.rawValue)" }
+
+    fileprivate var counts: String {
+        let chains = tables.flatMap(\.chains)
+        return chains.count { !$0.isKept }.counted("chain") + ", "
+            + tables.reduce(0) { $0 + $1.ruleCount }.counted("rule") + " and "
+            + tables.reduce(0) { $0 + $1.jumps.count }.counted("jump")
+    }
+
+    /// What a dry run prints; nothing where there is nothing.
+    fileprivate var preview: String {
+        guard !tables.isEmpty else { return "" }
+        var lines = ["\(place): \(counts)"]
+        for table in tables {
+            for jump in table.jumps { lines.append("  jump -t \(table.name.rawValue) \(jump)") }
+            for chain in table.chains {
+                let what = chain.isKept ? "only emptied " : ""
+                lines.append(
+                    "  \(what)chain -t \(table.name.rawValue) \(chain.name), \(chain.ruleCount.counted("rule"))")
+            }
+            for rule in table.foreignRules { lines.append("  kept: \(rule), a rule of another program") }
+        }
+        return lines.map { $0 + "\n" }.joined()
+    }
+}
+
+extension Int {
+    /// `1 chain`, `2 chains`.
+    fileprivate func counted(_ noun: String) -> String { "\(self) \(noun)\(self == 1 ? "" : "s")" }
+}
