@@ -9,7 +9,7 @@ enum MatchReader {
             matches.append(.other(RuleOptionGroup(name: "", options: [option])))
             return
         }
-        if !match.isAlwaysTrue { matches.append(match) }
+        if !match.isAlwaysTrue, !option.isEveryAddress { matches.append(match) }
     }
 
     /// Reads the options of a module.
@@ -141,10 +141,9 @@ enum MatchReader {
 }
 
 extension RuleMatch {
-    /// True for a condition that every packet meets: `-p all`, `-s 0.0.0.0/0`, `-i +`.
+    /// True for a condition that every packet meets: `-p all`, `-i +`.
     fileprivate var isAlwaysTrue: Bool {
         switch self {
-        case .source(let range, .no), .destination(let range, .no): range.isEverything
         case .inputInterface(let pattern, .no), .outputInterface(let pattern, .no):
             pattern.isPrefix && pattern.name.isEmpty
         case .transport(0, .no): true
@@ -156,6 +155,15 @@ extension RuleMatch {
 extension RuleOption {
     /// The value of an option that has exactly one.
     var onlyValue: String? { values.count == 1 ? values[0] : nil }
+
+    /// True for `-s` and `-d` of every address of a family. `::ffff:0:0/96`, which is kept as every IPv4 address is,
+    /// is a part of IPv6 and meant as such.
+    fileprivate var isEveryAddress: Bool {
+        guard name == "-s" || name == "-d", !isInverted, let value = onlyValue, let slash = value.lastIndex(of: "/"),
+            let range = AddressMask(text: value)
+        else { return false }
+        return value[..<slash].contains(":") ? range.mask.low == 0 : range.mask.low == .max << 32
+    }
 }
 
 extension RuleOptionGroup {

@@ -5,6 +5,11 @@ package struct Rule: Sendable {
     /// What follows `-A CHAIN`, without the line end.
     package let text: ArraySlice<UInt8>
 
+    package init(counters: RuleSet.Counters? = nil, text: ArraySlice<UInt8>) {
+        self.counters = counters
+        self.text = text
+    }
+
     /// What the rule says, taken apart anew at each call.
     package var meaning: RuleMeaning { RuleMeaning(text) }
 

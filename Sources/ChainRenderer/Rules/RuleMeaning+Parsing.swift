@@ -3,7 +3,7 @@ extension RuleMeaning {
     ///
     /// An option belongs to the module (`-m`) or target (`-j`) named last before it, except those of iptables itself
     /// and of the transport protocols, which are told by their names.
-    init(_ text: ArraySlice<UInt8>) {
+    package init(_ text: ArraySlice<UInt8>) {
         let options = RuleOptions(RuleWord.split(text))
         var matches: [RuleMatch] = []
         matches.reserveCapacity(6)

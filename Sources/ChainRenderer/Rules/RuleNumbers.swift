@@ -69,11 +69,6 @@ extension AddressMask {
         }
         self.init(address, mask: isIPv4 ? IPAddress(high: .max, low: mask.low | 0xffff_ffff << 32) : mask)
     }
-
-    /// True for 0.0.0.0/0 and ::/0.
-    var isEverything: Bool {
-        mask.high == 0 && mask.low == 0 || address.low == 0xffff << 32 && mask.low == .max << 32 && address.high == 0
-    }
 }
 
 extension PortSet {

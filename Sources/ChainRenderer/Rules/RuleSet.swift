@@ -74,6 +74,11 @@ public struct RuleSet: Sendable {
     package struct Counters: Hashable, Sendable {
         package var packets: UInt64
         package var bytes: UInt64
+
+        package init(packets: UInt64, bytes: UInt64) {
+            self.packets = packets
+            self.bytes = bytes
+        }
     }
 }
 
@@ -83,6 +88,11 @@ public struct RuleSetError: Error, Hashable, Sendable, CustomStringConvertible {
     public let line: Int
     /// A sentence without its full stop.
     public let reason: String
+
+    package init(line: Int, reason: String) {
+        self.line = line
+        self.reason = reason
+    }
 
     public var description: String { "line \(line): \(reason)" }
 }

@@ -44,10 +44,17 @@ package struct NATTarget: Hashable, Sendable {
     package var isRandomFully = false
     /// `--persistent`
     package var isPersistent = false
+
+    package init() {}
 }
 
 /// Addresses from one to another, both included.
 package struct ClosedAddressRange: Hashable, Sendable {
     package var first: IPAddress
     package var last: IPAddress
+
+    package init(first: IPAddress, last: IPAddress) {
+        self.first = first
+        self.last = last
+    }
 }
