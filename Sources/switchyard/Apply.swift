@@ -1,7 +1,6 @@
-public import ArgumentParser
-public import BatchApplier
+import ArgumentParser
+import BatchApplier
 import ChainRenderer
-import Foundation
 import ProxyCore
 
 /// Commits the rules of a cluster to this node's kernel, once.
@@ -32,15 +31,11 @@ struct Apply: AsyncParsableCommand {
 
     func run() async throws {
         let input = try ClusterInput(cluster)
-        guard input.mode == .iptables else {
-            Console.report(
-                "switchyard: error: mode \(input.mode.rawValue): only iptables can be applied; give --mode iptables")
-            throw ExitStatus.badInput
-        }
+        try input.requireIPTables("applied")
         let variant = if let variant { variant } else { await IPTablesVariant.detect() }
         let accounting = usesAccounting()
         var failed = false
-        for family in families() {
+        for family in family.onThisNode("committed") {
             do {
                 try await apply(input, family, variant, accounting)
             } catch let error as IPTablesError {
@@ -51,24 +46,11 @@ struct Apply: AsyncParsableCommand {
         if failed { throw ExitStatus.failed }
     }
 
-    /// The families asked for; without IPv6 in the kernel, both means IPv4.
-    private func families() -> [IPFamily] {
-        if family == .both, !FileManager.default.fileExists(atPath: "/proc/net/if_inet6") {
-            Console.report("switchyard: note: the kernel has no IPv6; only IPv4 is committed")
-            return [.ipv4]
-        }
-        return family.families
-    }
-
     private func apply(
         _ input: ClusterInput, _ family: IPFamily, _ variant: IPTablesVariant, _ accounting: Bool
     ) async throws {
         let tools = try await IPTablesTools.find(family, variant)
-        let node = await NodeFacts.gather(tools: [tools])
-        let facts = HostFacts(
-            addresses: node.addresses.map(\.address), conntrackIsLiberal: node.conntrackIsLiberal,
-            masqueradesRandomly: node.masqueradesRandomly)
-        var rules = input.rules(family, facts: facts, accounting: accounting)
+        var rules = input.rules(family, facts: await HostFacts(ofThisNode: tools), accounting: accounting)
         let applier = IPTablesApplier(tools: tools)
         if dryRun {
             Console.write(try await applier.dryRun(rules.fullBatch()))
@@ -100,5 +82,3 @@ struct Apply: AsyncParsableCommand {
         }
     }
 }
-
-extension IPTablesVariant: ExpressibleByArgument {}

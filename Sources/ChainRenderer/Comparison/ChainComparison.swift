@@ -14,15 +14,17 @@ struct ChainComparison {
 
     var isEmpty: Bool { missing.isEmpty && foreign.isEmpty && changed.isEmpty && moved.isEmpty }
 
-    /// - Parameter order: decides about rules that stand in another order, by the wanted chains.
-    init(wanted: [Line], found: [Line], order: inout PacketOrder) {
+    /// - Parameters:
+    ///   - order: decides about rules that stand in another order, by the wanted chains.
+    ///   - areJumps: whether what the chains behind the rules do to a packet decides about their order.
+    init(wanted: [Line], found: [Line], order: inout PacketOrder, areJumps: Bool = false) {
         if wanted.count == found.count,
             wanted.indices.allSatisfy({ wanted[$0].meaning == found[$0].meaning })
         {
             return
         }
         let pairing = Pairing(wanted, found)
-        moved = Self.moved(pairing, wanted, found, &order)
+        moved = Self.moved(pairing, wanted, &order, areJumps)
         pair(pairing, wanted, found)
     }
 
@@ -52,7 +54,7 @@ struct ChainComparison {
 
     /// The fewest rules, as far as a simple choice goes, whose places explain everything that a packet could tell.
     private static func moved(
-        _ pairing: Pairing, _ wanted: [Line], _ found: [Line], _ order: inout PacketOrder
+        _ pairing: Pairing, _ wanted: [Line], _ order: inout PacketOrder, _ areJumps: Bool
     ) -> [Line] {
         let there = pairing.places.indices.filter { pairing.places[$0] != nil }
         let places = there.compactMap { pairing.places[$0] }
@@ -62,7 +64,10 @@ struct ChainComparison {
         var conflicts: [Int: Set<Int>] = [:]
         for (one, meaning) in meanings.enumerated() {
             for other in index.neighbours(of: meaning) where other > one && places[other] < places[one] {
-                guard order.matters(meaning, meanings[other]) else { continue }
+                guard
+                    areJumps
+                        ? order.mattersOfJumps(meaning, meanings[other]) : order.matters(meaning, meanings[other])
+                else { continue }
                 conflicts[one, default: []].insert(other)
                 conflicts[other, default: []].insert(one)
             }

@@ -51,8 +51,39 @@ struct PacketOrder {
         return result
     }
 
+    /// The same for two jumps, by what the rules of their chains do.
+    mutating func mattersOfJumps(_ one: RuleMeaning, _ other: RuleMeaning) -> Bool {
+        guard acts(one), acts(other), !one.excludes(other, marksHold: false) else { return false }
+        let oneEffects = effects(of: one)
+        let otherEffects = effects(of: other)
+        return matters(oneEffects, otherEffects)
+    }
+
+    /// True if a packet could tell whether a foreign rule stands before or behind a jump.
+    ///
+    /// What only marks a packet, or asks for it to be marked, is of use to nobody once the packet's way has ended.
+    mutating func matters(_ jump: RuleMeaning, behind end: RuleMeaning) -> Bool {
+        let effects = effects(of: jump).filter { effect in
+            switch effect.target {
+            case .mark, .connectionMark: false
+            case .masquerade: if case .masquerade = end.target { false } else { true }
+            default: true
+            }
+        }
+        return matters(effects, [end])
+    }
+
+    private mutating func matters(_ some: [RuleMeaning], _ others: [RuleMeaning]) -> Bool {
+        let (few, many) = some.count < others.count ? (some, others) : (others, some)
+        let index = RuleIndex(many)
+        for rule in few {
+            for place in index.neighbours(of: rule) where matters(rule, many[place]) { return true }
+        }
+        return false
+    }
+
     /// What a jump may do to packets: a rule for each acting rule of the chain, with the jump's conditions added.
-    mutating func effects(of jump: RuleMeaning) -> [RuleMeaning] {
+    private mutating func effects(of jump: RuleMeaning) -> [RuleMeaning] {
         guard let name = jump.target?.chain, let chain = table[name] else { return [] }
         var conditions = jump.matches
         var effects: [RuleMeaning] = []

@@ -15,6 +15,9 @@ public struct RuleSet: Sendable {
 
     package subscript(table: String) -> Table? { tables.first { $0.name == table } }
 
+    /// False for an empty text.
+    public var hasTables: Bool { !tables.isEmpty }
+
     /// The number of rules of all tables.
     public var ruleCount: Int {
         tables.reduce(0) { $0 + $1.chains.reduce(0) { $0 + $1.rules.count } }
