@@ -183,7 +183,7 @@ private struct Damage: CustomTestStringConvertible {
             "rules of different services swapped",
             [
                 "-t nat -D KUBE-SERVICES 1",
-                "-t nat -I KUBE-SERVICES 2 -d 198.19.33.51/32 -p tcp -m tcp --dport 2379 -j KUBE-SVC-AE2X4VPDA5SRYCA6",
+                "-t nat -I KUBE-SERVICES 2 -d 198.19.45.149/32 -p tcp -m tcp --dport 80 -j KUBE-SVC-PX5FENG4GZJTCELT",
             ],
             []),
         Damage("a jump to a guard moved", ["-D INPUT -j KUBE-FIREWALL", "-A INPUT -j KUBE-FIREWALL"], []),

@@ -119,7 +119,7 @@ extension ChainComparison.Line {
     fileprivate func resembles(_ other: Self) -> Bool {
         if let comment = meaning.comment, comment == other.meaning.comment { return true }
         if meaning.target != nil, meaning.target == other.meaning.target { return true }
-        return !meaning.matches.isEmpty && meaning.includes(other.meaning) && other.meaning.includes(meaning)
+        return meaning.includes(other.meaning) && other.meaning.includes(meaning)
     }
 }
 

@@ -40,6 +40,8 @@ struct ServiceNames {
         guard let chain = finding.chain, OwnChain.isOurs(chain) else { return nil }
         let owner = OwnChain.servicePart(of: chain) ?? hashOfEndpoint[chain]
         if let owner, let service = byHash[owner] { return service }
+        // Several rules of a chain that services share are nobody's alone.
+        guard max(finding.wanted.count, finding.found.count) == 1 else { return nil }
         for text in finding.wanted + finding.found {
             let words = text.dropFirst("-A \(chain)".count)
             let meaning = RuleMeaning(Array(words.utf8)[...])
