@@ -1,5 +1,5 @@
-public import ArgumentParser
-public import BatchApplier
+import ArgumentParser
+import BatchApplier
 import ChainRenderer
 import ProxyCore
 
@@ -31,15 +31,11 @@ struct Apply: AsyncParsableCommand {
 
     func run() async throws {
         let input = try ClusterInput(cluster)
-        guard input.mode == .iptables else {
-            Console.report(
-                "switchyard: error: mode \(input.mode.rawValue): only iptables can be applied; give --mode iptables")
-            throw ExitStatus.badInput
-        }
+        try input.requireIPTables("applied")
         let variant = if let variant { variant } else { await IPTablesVariant.detect() }
         let accounting = usesAccounting()
         var failed = false
-        for family in family.inKernel {
+        for family in family.onThisNode("committed") {
             do {
                 try await apply(input, family, variant, accounting)
             } catch let error as IPTablesError {
@@ -54,11 +50,7 @@ struct Apply: AsyncParsableCommand {
         _ input: ClusterInput, _ family: IPFamily, _ variant: IPTablesVariant, _ accounting: Bool
     ) async throws {
         let tools = try await IPTablesTools.find(family, variant)
-        let node = await NodeFacts.gather(tools: [tools])
-        let facts = HostFacts(
-            addresses: node.addresses.map(\.address), conntrackIsLiberal: node.conntrackIsLiberal,
-            masqueradesRandomly: node.masqueradesRandomly)
-        var rules = input.rules(family, facts: facts, accounting: accounting)
+        var rules = input.rules(family, facts: await HostFacts(ofThisNode: tools), accounting: accounting)
         let applier = IPTablesApplier(tools: tools)
         let batches = rules.fullBatches(chainLimit: variant.chainLimit)
         if dryRun {
@@ -110,8 +102,6 @@ struct Apply: AsyncParsableCommand {
         }
     }
 }
-
-extension IPTablesVariant: ExpressibleByArgument {}
 
 extension IPTablesVariant {
     /// The most chains that go into one input. Legacy replaces a table as a whole each time, so pieces cost more there.

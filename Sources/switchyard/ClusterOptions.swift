@@ -43,13 +43,6 @@ enum FamilyChoice: String, CaseIterable, ExpressibleByArgument {
         case .both: [.ipv4, .ipv6]
         }
     }
-
-    /// The families, without IPv6 where both are meant and the kernel has none.
-    var inKernel: [IPFamily] {
-        guard self == .both, !FileManager.default.fileExists(atPath: "/proc/net/if_inet6") else { return families }
-        Console.report("switchyard: note: the kernel has no IPv6; only IPv4 is worked on")
-        return [.ipv4]
-    }
 }
 
 /// A cluster as one node sees it: what the options led to.
