@@ -1,3 +1,4 @@
+import ChainRenderer
 import EndpointWatcher
 import ProxyCore
 import TestSupport
@@ -53,4 +54,13 @@ func differences(_ rows: [FlowTable.Row], from walk: (Packet) -> PacketFate) -> 
         }
     }
     return count == 0 ? "" : "\(count) of \(rows.count):\n\(found)"
+}
+
+extension GoldenCluster {
+    /// The batch that a renderer makes of the cluster.
+    func batch(_ family: IPFamily) -> IPTablesBatch {
+        var rules = IPTablesRules(node: nodePlan(family))
+        rules.update(state.services.keys, from: state)
+        return rules.fullBatch()
+    }
 }

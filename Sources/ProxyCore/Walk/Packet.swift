@@ -26,10 +26,20 @@ public struct Packet: Hashable, Sendable {
 /// The addresses that a node takes for its own: what iptables calls type LOCAL.
 public struct LocalAddresses: Hashable, Sendable {
     private let addresses: Set<IPAddress>
+    /// The first of each family that is not loopback.
+    private let first: [IPFamily: IPAddress]
 
-    public init(_ addresses: some Sequence<IPAddress>) {
+    public init(_ addresses: some Collection<IPAddress>) {
+        var first: [IPFamily: IPAddress] = [:]
+        for address in addresses where !address.isLoopback && first[address.family] == nil {
+            first[address.family] = address
+        }
+        self.first = first
         self.addresses = Set(addresses)
     }
+
+    /// An address of the node that others know it by; loopback if none is known.
+    public func own(_ family: IPFamily) -> IPAddress { first[family] ?? .loopback(family) }
 
     /// All of 127.0.0.0/8 is local wherever the loopback interface is up.
     public func contains(_ address: IPAddress) -> Bool { address.isLoopback || addresses.contains(address) }

@@ -58,7 +58,7 @@ public struct PlanWalk: Sendable {
         return PacketFate(
             balance.endpoints.map { endpoint in
                 let hairpin = endpoint.roles.contains(.hairpin) && endpoint.address == packet.source
-                let masquerades = balance.masquerades || hairpin
+                var masquerades = balance.masquerades || hairpin
                 if order == .host {
                     var translated = packet
                     translated.destination = endpoint.address
@@ -68,6 +68,8 @@ public struct PlanWalk: Sendable {
                     case .drop: return .init(.drop, share: share)
                     default: break
                     }
+                    // What comes in and stays on the node passes no POSTROUTING.
+                    masquerades = masquerades && (local.contains(packet.source) || !local.contains(endpoint.address))
                 }
                 return .init(
                     .endpoint(endpoint.address, port: endpoint.port), share: share,
