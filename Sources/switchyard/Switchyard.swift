@@ -7,7 +7,7 @@ struct Switchyard: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "switchyard",
         abstract: "Renders and applies the rules by which a node serves the Services of a Kubernetes cluster.",
-        subcommands: [Render.self, Apply.self])
+        subcommands: [Render.self, Apply.self, Explain.self])
 
     static func main() async {
         do {

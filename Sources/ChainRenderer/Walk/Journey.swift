@@ -142,11 +142,18 @@ extension Journey {
         case .mark(let change): stays += matched.map { $0.with { $0.mark.apply(change) } }
         case .connectionMark(let change): stays += matched.map { $0.with { $0.connectionMark.apply(change) } }
         case .notrack: stays += matched.map { $0.with { $0.isTracked = false } }
-        case .dnat(let target): passed += matched.map { $0.sent(to: target.addresses?.first, target, by: step) }
+        case .dnat(let target):
+            if let range = target.addresses, range.first != range.last {
+                say(
+                    "\(place): of the addresses \(range.first) to \(range.last), which share the packets, the first is told"
+                )
+            }
+            passed += matched.map { $0.sent(to: target.addresses?.first, target, by: step) }
         case .redirect(let target):
             // The packet goes to an address of the interface that it came by, or to loopback if it came by none.
             let family = matched[0].original.family
-            let address = hook == "OUTPUT" ? IPAddress.loopback(family) : local.own(family)
+            let arriving = hook == "OUTPUT" ? nil : local.reachable(family).first
+            let address = arriving ?? .loopback(family)
             passed += matched.map { $0.sent(to: address, target, by: step) }
         case .masquerade: passed += matched.map { $0.with { $0.seenAs = .masqueraded } }
         case .snat(let target): passed += matched.map { $0.seen(as: target) }

@@ -15,3 +15,8 @@ extension RuleSet {
         try self.init(parsing: text, family: batch.family)
     }
 }
+
+extension RuleSet {
+    /// No table at all: every packet passes.
+    public static func empty(_ family: IPFamily) -> RuleSet { RuleSet(family: family) }
+}

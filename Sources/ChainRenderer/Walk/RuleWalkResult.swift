@@ -28,6 +28,11 @@ public struct RuleWalkResult: Sendable {
         public let branch: PacketFate.Branch
         /// The rule that translated, refused or accepted; nil if none did.
         public let step: Step?
+
+        public init(branch: PacketFate.Branch, step: Step?) {
+            self.branch = branch
+            self.step = step
+        }
     }
 
     public let fate: PacketFate

@@ -26,20 +26,16 @@ public struct Packet: Hashable, Sendable {
 /// The addresses that a node takes for its own: what iptables calls type LOCAL.
 public struct LocalAddresses: Hashable, Sendable {
     private let addresses: Set<IPAddress>
-    /// The first of each family that is not loopback.
-    private let first: [IPFamily: IPAddress]
+    /// Those that other hosts know the node by, in their order.
+    private let reachable: [IPAddress]
 
     public init(_ addresses: some Collection<IPAddress>) {
-        var first: [IPFamily: IPAddress] = [:]
-        for address in addresses where !address.isLoopback && first[address.family] == nil {
-            first[address.family] = address
-        }
-        self.first = first
         self.addresses = Set(addresses)
+        reachable = addresses.filter { !$0.isLoopback && !$0.isLinkLocal }
     }
 
-    /// An address of the node that others know it by; loopback if none is known.
-    public func own(_ family: IPFamily) -> IPAddress { first[family] ?? .loopback(family) }
+    /// The addresses of a family that other hosts know the node by, in the order in which they were given.
+    public func reachable(_ family: IPFamily) -> [IPAddress] { reachable.filter { $0.family == family } }
 
     /// All of 127.0.0.0/8 is local wherever the loopback interface is up.
     public func contains(_ address: IPAddress) -> Bool { address.isLoopback || addresses.contains(address) }
@@ -53,4 +49,11 @@ public enum WalkOrder: Hashable, Sendable {
     /// if no endpoint was reached, the filter chains KUBE-SERVICES, KUBE-EXTERNAL-SERVICES, KUBE-NODEPORTS and
     /// KUBE-PROXY-FIREWALL, whichever way the packet would go on a host.
     case tracer
+}
+
+extension IPAddress {
+    /// True in 169.254.0.0/16 (RFC 3927) and fe80::/10 (RFC 4291).
+    fileprivate var isLinkLocal: Bool {
+        family == .ipv4 ? ipv4Bits >> 16 == 0xa9fe : high >> 54 == 0xfe80 >> 6
+    }
 }
