@@ -109,7 +109,8 @@ extension ExplainReport {
             let chance = share > 0.9999 ? "" : " with a chance of \(Self.percent(share))"
             receiver = owner.isEmpty ? "to \(only)\(chance)" : "to \(only)\(chance), the endpoint\(owner)"
         } else {
-            let list = order.map { "\($0) (\(Self.percent(shares[$0] ?? 0)))" }.joined(separator: ", ")
+            var list = order.prefix(20).map { "\($0) (\(Self.percent(shares[$0] ?? 0)))" }.joined(separator: ", ")
+            if order.count > 20 { list += ", and \(order.count - 20) more" }
             receiver = "to one of \(order.count) endpoints\(owner): \(list)"
         }
         let why = isForeign ? " A rule that is not of the services sends it there: \(blame(endings))." : ""
@@ -123,8 +124,16 @@ extension ExplainReport {
             return endings.count == 1
                 ? "It sees the source \(describe(source))." : "Each sees the source \(describe(source))."
         }
-        let parts = endings.map { "\($0.branch.end) sees \(describe($0.branch.source))" }
-        return "As source, \(parts.joined(separator: ", "))."
+        // It is an endpoint that reaches itself, as a rule: it is masqueraded and the others are not.
+        let groups = Dictionary(grouping: endings, by: \.branch.source).values.sorted {
+            ($0.count, $0[0].branch.end.description) < ($1.count, $1[0].branch.end.description)
+        }
+        let parts = groups.enumerated().map { index, group in
+            let isLast = index == groups.count - 1 && group.count > 1
+            let receivers = group.map(\.branch.end.description).joined(separator: " and ")
+            return "\(isLast ? "each other" : receivers) sees \(describe(group[0].branch.source))"
+        }
+        return "As source, \(parts.joined(separator: ", and "))."
     }
 
     private func describe(_ source: PacketFate.Source) -> String {
@@ -133,8 +142,8 @@ extension ExplainReport {
         case .translated(let address): return "\(address)"
         case .masqueraded:
             let addresses = local.reachable(packet.family)
-            if let only = addresses.first, addresses.count == 1 { return "\(only), the node's (masqueraded)" }
-            return "of the node on the interface by which it leaves (masqueraded)"
+            if let only = addresses.first, addresses.count == 1 { return "\(only), which is the node's (masqueraded)" }
+            return "that the node has on the interface by which the packet leaves (masqueraded)"
         }
     }
 
