@@ -8,7 +8,7 @@ struct Switchyard: AsyncParsableCommand {
         commandName: "switchyard",
         abstract:
             "The rules by which a node serves the Services of a Kubernetes cluster: written, applied, compared, explained.",
-        subcommands: [Render.self, Apply.self, Diff.self, Cleanup.self])
+        subcommands: [Render.self, Apply.self, Diff.self, Explain.self, Cleanup.self])
 
     static func main() async {
         do {
