@@ -12,6 +12,6 @@ status=0
 swift test --skip-build --filter HistoryTests 2>&1 | tee "$log" || status=$?
 {
     echo "make soak, $(date -u +%F), $(nproc) processors, kernel $(uname -r), $SWITCHYARD_HISTORIES histories"
-    grep -E '^histories:|^\S+ (Test|Suite) ' "$log" || echo "no test ran"
+    grep -E '^histories:|^[✔✘] (Test|Suite) ' "$log" || echo "no test ran"
 } >docs/soak.txt
 exit "$status"

@@ -72,15 +72,24 @@ public struct IPTablesApplier: Sendable {
     ///
     /// A table that the kernel does not have yet is read as its built-in chains without rules.
     public func read(_ tables: [IPTablesBatch.TableName]) async throws(IPTablesError) -> IPTablesState {
-        var state = IPTablesState()
+        IPTablesState(parsing: try await saveOnce(tables))
+    }
+
+    /// What the save program prints of tables, counters included, for those who take rules apart themselves.
+    public func save(_ tables: [IPTablesBatch.TableName]) async throws(IPTablesError) -> [UInt8] {
+        try await patiently { () async throws(IPTablesError) in try await saveOnce(tables) }
+    }
+
+    private func saveOnce(_ tables: [IPTablesBatch.TableName]) async throws(IPTablesError) -> [UInt8] {
+        var text: [UInt8] = []
         for table in tables {
             let result = await access.run(tools.save, ["-c", "-t", table.rawValue])
             guard result.succeeded else {
                 throw IPTablesError(result, operation: "read table \(table.rawValue)", tools: tools)
             }
-            state.tables += IPTablesState(parsing: result.standardOutput).tables
+            text += result.standardOutput
         }
-        return state
+        return text
     }
 
     /// The tables whose state decides what is committed or what is put back.
@@ -190,11 +199,17 @@ extension IPTablesApplier {
 
     /// Reads tables, again if it fails: iptables-nft-save gives up when a chain goes while it lists the rules.
     func readPatiently(_ tables: [IPTablesBatch.TableName]) async throws(IPTablesError) -> IPTablesState {
+        try await patiently { () async throws(IPTablesError) in try await read(tables) }
+    }
+
+    private func patiently<Value>(
+        _ read: () async throws(IPTablesError) -> Value
+    ) async throws(IPTablesError) -> Value {
         var attempt = 0
         while true {
             attempt += 1
             do throws(IPTablesError) {
-                return try await read(tables)
+                return try await read()
             } catch {
                 guard tools.variant == .nft, error.kind == .refused, attempt < attemptLimit else { throw error }
                 try? await Task.sleep(for: .milliseconds(20 << attempt))

@@ -68,7 +68,8 @@ struct IPTablesInput {
         if let before {
             let declared = parts.declaredChains
             appendBuiltInCounters(before, except: declared, variant)
-            let stale = staleChains(of: before, prefixes: batch.ownedChainPrefixes, declared: declared)
+            let stale = staleChains(
+                of: before, prefixes: batch.ownedChainPrefixes, declared: declared.union(batch.keptChains))
             for chain in stale.unused + stale.used { bytes += ":\(chain) - [0:0]\n".utf8 }
             let mending = IPTablesJumpMending(batch.jumps.filter { $0.table == table.name }, before: before)
             // In IPv6 nothing but the jumps to it names KUBE-FIREWALL, and it may be there with rules of the kubelet.

@@ -10,8 +10,6 @@ public struct NodeFacts: Hashable, Sendable {
         public var prefixLength: Int
     }
 
-    /// The name that the kernel has for the node, as it is.
-    public var hostName: String
     /// Of all interfaces, in the kernel's order; link-local and loopback ones among them.
     public var addresses: [InterfaceAddress]
     /// True where the kernel does not call packets outside the TCP window invalid; false where there is no connection
@@ -25,7 +23,7 @@ public struct NodeFacts: Hashable, Sendable {
     public static func gather(_ access: NodeAccess = NodeAccess(), tools: [IPTablesTools] = []) async -> NodeFacts {
         let liberal = await access.readFile("/proc/sys/net/netfilter/nf_conntrack_tcp_be_liberal") ?? ""
         return NodeFacts(
-            hostName: currentHostName(), addresses: currentAddresses(),
+            addresses: currentAddresses(),
             conntrackIsLiberal: (Int(liberal.trimmed) ?? 0) != 0,
             masqueradesRandomly: tools.allSatisfy(\.version.supportsRandomFully))
     }
@@ -35,7 +33,8 @@ public struct NodeFacts: Hashable, Sendable {
         await access.readFile("/proc/sys/net/ipv4/conf/all/route_localnet")?.trimmed == "1"
     }
 
-    private static func currentHostName() -> String {
+    /// The name that the kernel has for this host, as it is: no resolver is asked (uname(2)).
+    public static func hostName() -> String {
         var name = utsname()
         guard uname(&name) == 0 else { return "" }
         return withUnsafeBytes(of: name.nodename) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }

@@ -88,15 +88,44 @@ public struct IPTablesRules: Sendable {
 extension IPTablesRules {
     /// Everything, whatever has been committed before.
     public mutating func fullBatch() -> IPTablesBatch {
-        let names = sortedNames()
+        fullBatch(natText: TopLevelChains.natTable(node, fragments(sortedNames())))
+    }
+
+    private mutating func fullBatch(natText: [UInt8]) -> IPTablesBatch {
+        let filterText = TopLevelChains.filterTable(node, options, fragments(sortedNames()))
         return IPTablesBatch(
             family: node.family,
-            tables: [
-                .init(name: .filter, text: TopLevelChains.filterTable(node, options, fragments(names))),
-                .init(name: .nat, text: TopLevelChains.natTable(node, fragments(names))),
-            ],
-            jumps: TopLevelChains.jumps + (node.guardsLoopback ? TopLevelChains.loopbackGuardJumps : []),
-            ownedChainPrefixes: ServiceChain.ownedPrefixes, sysctls: sysctls)
+            tables: [.init(name: .filter, text: filterText), .init(name: .nat, text: natText)],
+            jumps: TopLevelChains.jumps, ownedChainPrefixes: ServiceChain.ownedPrefixes, sysctls: sysctls)
+    }
+
+    /// Everything in several batches, to be committed one after the other: first the services' own chains, a bounded
+    /// number in each, then the shared chains that make them reachable, with all the rest.
+    ///
+    /// iptables-nft-restore takes time in proportion to the square of the chains in one input (docs/decisions/0004).
+    /// Each service port's chains are in one batch, so that it is served by the old or by the new ones at any moment.
+    /// If a batch is refused, the ones before have left chains that nothing leads to, or new ones in place of old.
+    /// A small cluster is one batch.
+    public mutating func fullBatches(chainLimit: Int) -> [IPTablesBatch] {
+        let all = fragments(sortedNames())
+        let names = all.map(\.chainNames)
+        guard names.reduce(0, { $0 + $1.count }) > chainLimit else { return [fullBatch()] }
+        var batches: [IPTablesBatch] = []
+        var start = 0
+        while start < all.count {
+            var end = start
+            var count = 0
+            repeat {
+                count += names[end].count
+                end += 1
+            } while end < all.count && count + names[end].count <= chainLimit
+            let text = TopLevelChains.natPiece(node, all[start..<end])
+            if count > 0 { batches.append(IPTablesBatch(family: node.family, tables: [.init(name: .nat, text: text)])) }
+            start = end
+        }
+        var last = fullBatch(natText: TopLevelChains.natTable(node, all, ownChains: false))
+        last.keptChains = Set(names.joined())
+        return batches + [last]
     }
 
     /// What has changed since `didCommit()` was last called, or nil if nothing has.
@@ -147,7 +176,7 @@ private struct PendingChanges: Sendable {
     var isEverything = true
     var filter = false
     var top = false
-    /// Service ports whose own chains have changed.
+    /// Service ports whose own chains have changed; they may be gone by now.
     var services: Set<ServicePortName> = []
     /// Committed chains that no fragment has any more.
     var staleChains: Set<String> = []
@@ -161,11 +190,7 @@ private struct PendingChanges: Sendable {
         let wanted = Set(new?.chainNames ?? [])
         staleChains.formUnion(Set(old?.chainNames ?? []).subtracting(wanted))
         staleChains.subtract(wanted)
-        if let new {
-            if old.map(new.hasSameChains) != true { services.insert(name) }
-        } else {
-            services.remove(name)
-        }
+        if let new, old.map(new.hasSameChains) != true { services.insert(name) }
     }
 }
 

@@ -10,6 +10,9 @@ enum TopLevelChains {
     ]
 
     /// The jumps from built-in chains, in the order in which kube-proxy looks for them.
+    ///
+    /// KUBE-FIREWALL is jumped to whether it has a rule or not, in both families: the kubelet does the same, and the
+    /// jump is not to come and go with the configuration.
     static let jumps: [IPTablesJump] = [
         filter("INPUT", "kubernetes externally-visible service portals", new: true, "KUBE-EXTERNAL-SERVICES"),
         filter("FORWARD", "kubernetes externally-visible service portals", new: true, "KUBE-EXTERNAL-SERVICES"),
@@ -20,15 +23,12 @@ enum TopLevelChains {
         filter("INPUT", "kubernetes load balancer firewall", new: true, "KUBE-PROXY-FIREWALL"),
         filter("OUTPUT", "kubernetes load balancer firewall", new: true, "KUBE-PROXY-FIREWALL"),
         filter("FORWARD", "kubernetes load balancer firewall", new: true, "KUBE-PROXY-FIREWALL"),
+        IPTablesJump(table: .filter, chain: "INPUT", matches: "", target: "KUBE-FIREWALL"),
+        IPTablesJump(table: .filter, chain: "OUTPUT", matches: "", target: "KUBE-FIREWALL"),
         nat("OUTPUT", "kubernetes service portals", "KUBE-SERVICES"),
         nat("PREROUTING", "kubernetes service portals", "KUBE-SERVICES"),
         nat("POSTROUTING", "kubernetes postrouting rules", "KUBE-POSTROUTING"),
     ]
-
-    /// The jumps to the chain that drops foreign packets to loopback addresses; the kubelet makes the same.
-    static let loopbackGuardJumps = ["INPUT", "OUTPUT"].map {
-        IPTablesJump(table: .filter, chain: $0, matches: "", target: "KUBE-FIREWALL")
-    }
 
     private static func filter(_ chain: String, _ comment: String, new: Bool, _ target: String) -> IPTablesJump {
         let state = new ? "-m conntrack --ctstate NEW " : ""
@@ -81,7 +81,8 @@ enum TopLevelChains {
         return text
     }
 
-    static func natTable(_ node: NodePlan, _ fragments: [ServiceFragment]) -> [UInt8] {
+    /// - Parameter ownChains: whether the services' own chains are in it, or only the rules that lead to them.
+    static func natTable(_ node: NodePlan, _ fragments: [ServiceFragment], ownChains: Bool = true) -> [UInt8] {
         var head = RuleWriter(capacity: 1024)
         head.write("*nat\n")
         for chain in natChains { head.writeDeclaration(chain) }
@@ -98,25 +99,43 @@ enum TopLevelChains {
             -A KUBE-POSTROUTING -m comment --comment "kubernetes service traffic requiring SNAT" -j MASQUERADE
             """)
         if node.masqueradesRandomly { rules.write(" --random-fully") }
-        rules.write("\n-A KUBE-MARK-MASQ -j MARK --or-mark ")
-        rules.write(mark: node.masqueradeMark)
         rules.write("\n")
+        writeMarkRule(node, into: &rules)
         var tail = RuleWriter(capacity: 512)
         writeNodePortTail(node, into: &tail)
         tail.write("COMMIT\n")
 
         var text: [UInt8] = []
         let fixed = head.count + rules.count + tail.count
-        text.reserveCapacity(fragments.reduce(fixed) { $0 + $1.chains.count + $1.top.count + $1.own.count })
+        text.reserveCapacity(
+            fragments.reduce(fixed) { $0 + $1.top.count + (ownChains ? $1.chains.count + $1.own.count : 0) })
         text.append(contentsOf: head.bytes)
-        for fragment in fragments { text.append(contentsOf: fragment.chains) }
+        for fragment in fragments where ownChains { text.append(contentsOf: fragment.chains) }
         text.append(contentsOf: rules.bytes)
         for fragment in fragments {
             text.append(contentsOf: fragment.top)
-            text.append(contentsOf: fragment.own)
+            if ownChains { text.append(contentsOf: fragment.own) }
         }
         text.append(contentsOf: tail.bytes)
         return text
+    }
+
+    /// A piece of the nat table: the own chains of some service ports, and KUBE-MARK-MASQ, which they jump to.
+    static func natPiece(_ node: NodePlan, _ fragments: some Collection<ServiceFragment>) -> [UInt8] {
+        var writer = RuleWriter(capacity: fragments.reduce(256) { $0 + $1.chains.count + $1.own.count })
+        writer.write("*nat\n")
+        writer.writeDeclaration("KUBE-MARK-MASQ")
+        for fragment in fragments { writer.write(fragment.chains) }
+        writeMarkRule(node, into: &writer)
+        for fragment in fragments { writer.write(fragment.own) }
+        writer.write("COMMIT\n")
+        return Array(writer.bytes)
+    }
+
+    private static func writeMarkRule(_ node: NodePlan, into writer: inout RuleWriter) {
+        writer.write("-A KUBE-MARK-MASQ -j MARK --or-mark ")
+        writer.write(mark: node.masqueradeMark)
+        writer.write("\n")
     }
 
     /// The nat table with the chains of `changed` only, and with the top-level chains if `top` has fragments for them.

@@ -1,5 +1,5 @@
-public import ArgumentParser
-public import BatchApplier
+import ArgumentParser
+import BatchApplier
 import ChainRenderer
 import ProxyCore
 
@@ -31,15 +31,11 @@ struct Apply: AsyncParsableCommand {
 
     func run() async throws {
         let input = try ClusterInput(cluster)
-        guard input.mode == .iptables else {
-            Console.report(
-                "switchyard: error: mode \(input.mode.rawValue): only iptables can be applied; give --mode iptables")
-            throw ExitStatus.badInput
-        }
+        try input.requireIPTables("applied")
         let variant = if let variant { variant } else { await IPTablesVariant.detect() }
         let accounting = usesAccounting()
         var failed = false
-        for family in family.inKernel {
+        for family in family.onThisNode("committed") {
             do {
                 try await apply(input, family, variant, accounting)
             } catch let error as IPTablesError {
@@ -54,35 +50,41 @@ struct Apply: AsyncParsableCommand {
         _ input: ClusterInput, _ family: IPFamily, _ variant: IPTablesVariant, _ accounting: Bool
     ) async throws {
         let tools = try await IPTablesTools.find(family, variant)
-        let node = await NodeFacts.gather(tools: [tools])
-        let facts = HostFacts(
-            addresses: node.addresses.map(\.address), conntrackIsLiberal: node.conntrackIsLiberal,
-            masqueradesRandomly: node.masqueradesRandomly)
-        var rules = input.rules(family, facts: facts, accounting: accounting)
+        var rules = input.rules(family, facts: await HostFacts(ofThisNode: tools), accounting: accounting)
         let applier = IPTablesApplier(tools: tools)
+        let batches = rules.fullBatches(chainLimit: variant.chainLimit)
         if dryRun {
-            Console.write(try await applier.dryRun(rules.fullBatch()))
+            for batch in batches { Console.write(try await applier.dryRun(batch)) }
             return
         }
         let clock = ContinuousClock()
         let start = clock.now
-        let report = try await applier.apply(rules.fullBatch())
-        for warning in report.warnings { Console.report("switchyard: warning: \(warning)") }
-        for jump in report.movedJumps {
-            Console.report(
-                "switchyard: note: \(family.rawValue): the jump from \(jump.chain) to \(jump.target) of table "
-                    + "\(jump.table.rawValue) stood behind a rule that takes every connection; it is first again")
-        }
-        for jump in report.reducedJumps {
-            Console.report(
-                "switchyard: note: \(family.rawValue): the jump from \(jump.chain) to \(jump.target) of table "
-                    + "\(jump.table.rawValue) was there more than once; it is there once again")
+        var report: IPTablesReport?
+        for batch in batches {
+            let committed = try await applier.apply(batch)
+            tell(of: committed, family)
+            report = committed
         }
         let milliseconds = (clock.now - start) / .milliseconds(1)
         Console.report(
             "switchyard: \(family.rawValue): committed \(rules.servicePortCount) service ports to iptables "
-                + "(\(report.variant.rawValue)) in \(Int(milliseconds.rounded())) ms; "
-                + "\(report.insertedJumps.count) jumps put in, \(report.removedChains.count) stale chains removed")
+                + "(\(variant.rawValue)) in \(Int(milliseconds.rounded())) ms; \(report?.insertedJumps.count ?? 0) "
+                + "jumps put in, \(report?.removedChains.count ?? 0) stale chains removed")
+    }
+
+    /// Says what was out of order and is not any more.
+    private func tell(of report: IPTablesReport, _ family: IPFamily) {
+        for warning in report.warnings { Console.report("switchyard: warning: \(warning)") }
+        for (jumps, finding) in [
+            (report.movedJumps, "stood behind a rule that takes every connection; it is first again"),
+            (report.reducedJumps, "was there more than once; it is there once again"),
+        ] {
+            for jump in jumps {
+                Console.report(
+                    "switchyard: note: \(family.rawValue): the jump from \(jump.chain) to \(jump.target) of table "
+                        + "\(jump.table.rawValue) \(finding)")
+            }
+        }
     }
 
     /// Whether rules count packets; makes the objects that they count in.
@@ -101,4 +103,7 @@ struct Apply: AsyncParsableCommand {
     }
 }
 
-extension IPTablesVariant: ExpressibleByArgument {}
+extension IPTablesVariant {
+    /// The most chains that go into one input. Legacy replaces a table as a whole each time, so pieces cost more there.
+    fileprivate var chainLimit: Int { self == .nft ? 1000 : .max }
+}

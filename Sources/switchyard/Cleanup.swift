@@ -63,7 +63,7 @@ struct Cleanup: AsyncParsableCommand {
     private func installedTools(_ isComplete: inout Bool) async -> [IPTablesTools] {
         var found: [IPTablesTools] = []
         var missing: [IPTablesError] = []
-        let families = family.inKernel
+        let families = family.onThisNode("cleaned up")
         for variant in variant.map({ [$0] }) ?? IPTablesVariant.allCases {
             for family in families {
                 do throws(IPTablesError) {

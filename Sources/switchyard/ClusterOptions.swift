@@ -1,4 +1,5 @@
 public import ArgumentParser
+import BatchApplier
 import ChainRenderer
 import EndpointWatcher
 import Foundation
@@ -41,13 +42,6 @@ enum FamilyChoice: String, CaseIterable, ExpressibleByArgument {
         case .ipv6: [.ipv6]
         case .both: [.ipv4, .ipv6]
         }
-    }
-
-    /// The families, without IPv6 where both are meant and the kernel has none.
-    var inKernel: [IPFamily] {
-        guard self == .both, !FileManager.default.fileExists(atPath: "/proc/net/if_inet6") else { return families }
-        Console.report("switchyard: note: the kernel has no IPv6; only IPv4 is worked on")
-        return [.ipv4]
     }
 }
 
@@ -115,7 +109,7 @@ struct ClusterInput {
 
     private static func nodeName(_ options: ClusterOptions, _ configuration: ProxyConfiguration) -> String {
         let override = options.hostnameOverride ?? configuration.hostnameOverride
-        let name = override.isEmpty ? ProcessInfo.processInfo.hostName : override
+        let name = override.isEmpty ? NodeFacts.hostName() : override
         return name.trimmingCharacters(in: .whitespaces).lowercased()
     }
 

@@ -45,11 +45,7 @@ struct Render: ParsableCommand {
 
     func run() throws {
         let input = try ClusterInput(cluster)
-        if !all, input.mode != .iptables {
-            Console.report(
-                "switchyard: error: mode \(input.mode.rawValue): only iptables can be rendered; give --mode iptables")
-            throw ExitStatus.badInput
-        }
+        if !all { try input.requireIPTables("rendered") }
         var differs = false
         for file in files(input) {
             if let check {

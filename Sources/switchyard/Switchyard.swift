@@ -6,8 +6,9 @@ import Foundation
 struct Switchyard: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "switchyard",
-        abstract: "Renders and applies the rules by which a node serves the Services of a Kubernetes cluster.",
-        subcommands: [Render.self, Apply.self, Cleanup.self])
+        abstract:
+            "The rules by which a node serves the Services of a Kubernetes cluster: written, applied, compared, explained.",
+        subcommands: [Render.self, Apply.self, Diff.self, Explain.self, Cleanup.self])
 
     static func main() async {
         do {

@@ -8,6 +8,8 @@ import Testing
 private enum Step: CustomStringConvertible {
     case change(ObjectChange)
     case zone(String)
+    /// What was touched is planned and rendered, and waits to be committed.
+    case plan
     /// A sync that the kernel acknowledges, or refuses.
     case sync(acknowledged: Bool)
 
@@ -15,6 +17,7 @@ private enum Step: CustomStringConvertible {
         switch self {
         case .change(let change): "\(change)"
         case .zone(let zone): "zone \(zone)"
+        case .plan: "plan"
         case .sync(let acknowledged): acknowledged ? "sync" : "failed sync"
         }
     }
@@ -32,6 +35,7 @@ private func history(seed: UInt64) -> [Step] {
                 .change(.endpointSlice(RandomObjects.floodSlice(objects.generator.pick([0, 990, 998, 1000, 1001])))))
         }
         if objects.generator.chance(3) { steps.append(.zone(objects.generator.pick(["zone-a", "zone-b", ""]))) }
+        if objects.generator.chance(30) { steps.append(.plan) }
         if objects.generator.chance(35) { steps.append(.sync(acknowledged: !objects.generator.chance(8))) }
     }
     return steps
@@ -70,6 +74,7 @@ private func fault(in steps: [Step], _ family: IPFamily) -> String? {
             case .zone(let name):
                 zone = name
                 rules.update(node(family, zone: zone), from: state)
+            case .plan: rules.update(state.takeTouched(), from: state)
             case .sync(let acknowledged): try sync(acknowledged: acknowledged)
             }
         }
@@ -160,6 +165,49 @@ struct HistoryTests {
         #expect(!text.contains("-A KUBE-SERVICES"))
         #expect(text.split(separator: "\n").filter { $0.hasPrefix(":KUBE-SVC-") }.count == 1)
         #expect(text.split(separator: "\n").filter { $0.hasPrefix("-X KUBE-SEP-") }.count == 1)
+    }
+
+    @Test("a full load in pieces ends in the tables of one input, and every piece stands by itself", arguments: 1...20)
+    func pieces(_ seed: UInt64) throws {
+        var objects = RandomObjects(seed: seed)
+        var state = ClusterState()
+        var rules = IPTablesRules(node: node(.ipv4, zone: ""))
+        var tables = SimulatedTables()
+        var pieces = 0
+        for _ in 0..<3 {
+            for _ in 0..<60 { state.apply(objects.change()) }
+            rules.update(state.takeTouched(), from: state)
+            let batches = rules.fullBatches(chainLimit: 10)
+            pieces = max(pieces, batches.count)
+            for batch in batches {
+                try tables.apply(batch)
+                tables.removeUndeclared(batch)
+                #expect(tables.danglingJumps().isEmpty)
+            }
+            var expected = SimulatedTables()
+            try expected.apply(rules.fullBatch())
+            #expect(tables == expected)
+        }
+        #expect(pieces > 2)
+    }
+
+    @Test("a small cluster is loaded in one piece")
+    func onePiece() {
+        var rules = IPTablesRules(node: node(.ipv4, zone: ""))
+        let batches = rules.fullBatches(chainLimit: 1000)
+        let whole = rules.fullBatch()
+        #expect(batches == [whole])
+    }
+
+    @Test("endpoints have comments up to a thousand of them, and none above", arguments: [(1000, true), (1001, false)])
+    func threshold(_ count: Int, _ hasComments: Bool) {
+        var state = ClusterState()
+        state.apply(.service(RandomObjects.floodService))
+        state.apply(.endpointSlice(RandomObjects.floodSlice(count)))
+        var rules = IPTablesRules(node: node(.ipv4, zone: ""))
+        rules.update(state.takeTouched(), from: state)
+        let text = String(decoding: rules.fullBatch().text, as: UTF8.self)
+        #expect(text.contains("big/flood -> 11.0.0.1:9000") == hasComments)
     }
 
     @Test("a change that is taken back changes nothing")

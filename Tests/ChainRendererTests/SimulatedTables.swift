@@ -26,7 +26,8 @@ struct SimulatedTables: Equatable {
             let declared = Set(
                 text.split(separator: "\n").filter { $0.hasPrefix(":") }.map { $0.dropFirst().prefix { $0 != " " } })
             chains[table.name.rawValue] = chains[table.name.rawValue]?.filter { name, _ in
-                declared.contains(name[...]) || !batch.ownedChainPrefixes.contains { name.hasPrefix($0) }
+                declared.contains(name[...]) || batch.keptChains.contains(name)
+                    || !batch.ownedChainPrefixes.contains { name.hasPrefix($0) }
             }
         }
     }

@@ -30,6 +30,8 @@ public struct IPTablesBatch: Hashable, Sendable {
     /// Chains whose names begin with one of these are ours: those that `tables` does not declare are removed. Empty
     /// in a partial batch, which names its stale chains in its text.
     public var ownedChainPrefixes: [String]
+    /// Chains of ours that stay as they are, though `tables` does not declare them: earlier batches wrote them.
+    public var keptChains: Set<String>
     /// Kernel settings to be made after the commit, by their path under /proc/sys.
     public var sysctls: [Sysctl]
 
@@ -45,12 +47,13 @@ public struct IPTablesBatch: Hashable, Sendable {
 
     public init(
         family: IPFamily, tables: [Table], jumps: [IPTablesJump] = [], ownedChainPrefixes: [String] = [],
-        sysctls: [Sysctl] = []
+        keptChains: Set<String> = [], sysctls: [Sysctl] = []
     ) {
         self.family = family
         self.tables = tables
         self.jumps = jumps
         self.ownedChainPrefixes = ownedChainPrefixes
+        self.keptChains = keptChains
         self.sysctls = sysctls
     }
 

@@ -90,9 +90,4 @@ public struct ServicePlan: Hashable, Sendable {
     /// The number of endpoints of the service port in this family, usable or not: what the threshold of large
     /// clusters counts.
     public let endpointCount: Int
-
-    public func usesPool(_ pool: Pool) -> Bool {
-        let role: Endpoint.Roles = pool == .cluster ? .cluster : .local
-        return endpoints.contains { $0.roles.contains(role) }
-    }
 }

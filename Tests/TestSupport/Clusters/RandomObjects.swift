@@ -3,7 +3,7 @@ package import ProxyCore
 /// Random changes of a small cluster, of every kind that a proxy can meet.
 package struct RandomObjects {
     package var generator: SeededGenerator
-    private let names: [ObjectName] = ["a", "a-b", "team1"].flatMap { namespace in
+    private let names: [ObjectName] = ["a", "a-b"].flatMap { namespace in
         ["web", "db", "web-1", "cache"].map { ObjectName.valid(namespace, $0) }
     }
     package static let flood = ObjectName.valid("big", "flood")
@@ -44,8 +44,10 @@ package struct RandomObjects {
         var service = Service(name: name)
         let number = UInt32(names.firstIndex(of: name) ?? 0) * 4 + UInt32.random(in: 1...2, using: &generator)
         let addresses = [IPAddress(ipv4: 0xac1e_0000 + number), IPAddress("fd00:10:96::\(number)")].compactMap(\.self)
-        service.kind = generator.pick([.clusterIP, .clusterIP, .nodePort, .loadBalancer, .externalName])
-        service.clusterIPs = generator.pick([addresses, addresses, [addresses[0]], [addresses[1]], []])
+        service.kind =
+            generator.chance(6) ? .externalName : generator.pick([.clusterIP, .clusterIP, .nodePort, .loadBalancer])
+        service.clusterIPs =
+            generator.chance(6) ? [] : generator.pick([addresses, addresses, [addresses[0]], [addresses[1]]])
         service.externalTrafficPolicy = service.kind == .clusterIP ? .cluster : generator.pick([.cluster, .local])
         service.internalTrafficPolicy = generator.pick([.cluster, .cluster, .local])
         service.affinitySeconds = generator.pick([nil, nil, 10, 10_800])
@@ -63,7 +65,7 @@ package struct RandomObjects {
         }
         let hasNodePorts = service.kind == .nodePort || service.kind == .loadBalancer && generator.chance(70)
         service.ports = [("http", TransportProtocol.tcp), ("dns", .udp), ("dns", .tcp), ("", .sctp)].enumerated()
-            .filter { _ in generator.chance(50) }.map { index, port in
+            .filter { _ in generator.chance(70) }.map { index, port in
                 .init(
                     name: port.0, protocol: port.1, number: UInt16(80 + index),
                     nodePort: hasNodePorts ? UInt16(30_000 + Int(number) * 8 + index) : 0)
@@ -83,7 +85,7 @@ package struct RandomObjects {
         let owner = generator.chance(4) ? generator.pick(names.filter { $0.namespace == service.namespace }) : service
         var slice = EndpointSlice(name: sliceName(service, number), service: owner, family: family)
         slice.ports = [("http", TransportProtocol.tcp), ("dns", .udp), ("dns", .tcp), ("", .sctp)]
-            .filter { _ in generator.chance(70) }.map { .init(name: $0.0, protocol: $0.1, number: 8080) }
+            .filter { _ in generator.chance(90) }.map { .init(name: $0.0, protocol: $0.1, number: 8080) }
         let hints = generator.pick([0, 0, 1, 2])
         slice.endpoints = (0..<Int.random(in: 0..<6, using: &generator)).map { _ in endpoint(family, hints) }
         return slice
@@ -95,7 +97,8 @@ package struct RandomObjects {
         return .init(
             address: address ?? .loopback(family), nodeName: generator.pick(["node1", "node2", "node3", ""]),
             conditions: generator.pick([
-                [.ready, .serving], [.ready, .serving], [.serving, .terminating], [.terminating], [.serving], [],
+                [.ready, .serving], [.ready, .serving], [.ready, .serving], [.serving, .terminating], [.terminating],
+                [.serving], [],
             ]),
             zoneHints: hints == 1 ? [generator.pick(["zone-a", "zone-b"])] : [],
             nodeHints: hints == 2 ? [generator.pick(["node1", "node2"])] : [])
