@@ -65,6 +65,7 @@ struct CleanupCommandTests {
             try namespace.addForeignRules(variant)
             let before = split(try namespace.save(variant))
             #expect(before.loopbackGuard == [])
+            #expect(before.rest.count { $0 == ":FORWARD DROP [3:180]" } == 2)
             try namespace.apply(cluster, variant)
             let applied = split(try namespace.save(variant))
             #expect(ForeignRules.lines(of: applied.rest.joined(separator: "\n")) == before.rest, "\(cluster)")
