@@ -101,8 +101,8 @@ struct ExplainTrafficTests {
     ) throws {
         let lab = try TrafficLabs.lab(variant)
         let program = (family == .ipv4 ? "iptables-" : "ip6tables-") + variant.rawValue
-        try LabProcess.check(lab.inside("node", [program, "-w", "-t", table, "-I"] + rule))
-        defer { _ = try? LabProcess.check(lab.inside("node", [program, "-w", "-t", table, "-D"] + rule)) }
+        try Command.require(lab.inside("node", [program, "-w", "-t", table, "-I"] + rule))
+        defer { _ = try? Command.require(lab.inside("node", [program, "-w", "-t", table, "-D"] + rule)) }
         try body()
     }
 
@@ -113,14 +113,14 @@ struct ExplainTrafficTests {
         let host = try #require((Cluster.hosts + [Cluster.node]).first { $0.name == ask.client })
         let address = family.of(ask.addresses)
         let destination = family == .ipv4 ? "\(address):\(ask.port)" : "[\(address)]:\(ask.port)"
-        let output = try LabProcess.run(
+        let output = try Command.run(
             lab.inside(
                 "node",
                 [BuiltProducts.switchyard, "explain", "--live", "--variant", variant.rawValue, "--json"]
                     + ["--from", family.of(host.addresses), "--to", destination]))
-        let place = Comment("\(ask.client) to \(destination): \(output.standardError)")
+        let place = Comment("\(ask.client) to \(destination): \(output.errors)")
         try #require(output.status == 0, place)
-        let walk = try JSONDecoder().decode(Walk.self, from: Data(output.standardOutput.utf8))
+        let walk = try JSONDecoder().decode(Walk.self, from: Data(output.output.utf8))
         #expect(walk.notes.isEmpty, place)
 
         let servers = Dictionary(
