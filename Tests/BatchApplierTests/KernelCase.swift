@@ -43,9 +43,7 @@ final class KernelNode: Sendable {
     /// this node. So another program's acts can be put between the reading and the commit.
     func applier(restoringWith script: String) throws -> IPTablesApplier {
         let path = directory.path + "/restore"
-        let text = "#!/bin/sh\nREAL=\(tools.restore)\nDIR=\(directory.path)\n\(script)\n"
-        try text.write(toFile: path, atomically: true, encoding: .utf8)
-        try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: path)
+        try Command.writeScript("REAL=\(tools.restore)\nDIR=\(directory.path)\n\(script)\n", to: path)
         let scripted = IPTablesTools(
             family: tools.family, variant: tools.variant, save: tools.save, restore: path, version: tools.version)
         return IPTablesApplier(tools: scripted, access: access)

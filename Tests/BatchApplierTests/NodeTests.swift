@@ -98,9 +98,7 @@ extension KernelTests {
             let directory = try TemporaryDirectory()
             let script = directory.path + "/hang"
             let pidFile = directory.path + "/pid"
-            try "#!/bin/sh\necho $$ >\(pidFile)\nexec sleep 60\n".write(
-                toFile: script, atomically: true, encoding: .utf8)
-            try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: script)
+            try Command.writeScript("echo $$ >\(pidFile)\nexec sleep 60\n", to: script)
             let version = try #require(IPTablesVersion(printed: "iptables-restore v1.8.9 (nf_tables)"))
             let tools = IPTablesTools(family: .ipv4, variant: .nft, save: script, restore: script, version: version)
             var access = NodeAccess(environment: ["XTABLES_LOCKFILE": directory.path + "/lock"])

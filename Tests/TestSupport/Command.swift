@@ -37,6 +37,14 @@ public enum Command {
         return result.output
     }
 
+    /// Writes a shell script that can be started at once.
+    ///
+    /// Another process writes it: a program that is started meanwhile would inherit our descriptor for a moment, and
+    /// the kernel refuses to execute a file that somebody may still write (ETXTBSY).
+    public static func writeScript(_ text: String, to path: String) throws {
+        try require(["sh", "-c", #"cat >"$1" && chmod +x "$1""#, "sh", path], input: "#!/bin/sh\n" + text)
+    }
+
     /// Whether there is a program of this name: on the path, or where those for the administrator are.
     public static func isInstalled(_ name: String) -> Bool {
         let path = ProcessInfo.processInfo.environment["PATH"] ?? ""
