@@ -62,6 +62,7 @@ struct ChainComparison {
         let meanings = there.map { wanted[$0].meaning }
         let index = RuleIndex(meanings)
         var conflicts: [Int: Set<Int>] = [:]
+        var count = 0
         for (one, meaning) in meanings.enumerated() {
             for other in index.neighbours(of: meaning) where other > one && places[other] < places[one] {
                 guard
@@ -70,7 +71,10 @@ struct ChainComparison {
                 else { continue }
                 conflicts[one, default: []].insert(other)
                 conflicts[other, default: []].insert(one)
+                count += 1
             }
+            // So many are no few rules that were moved, and there are as many as the square of the rules.
+            if count > 100_000 { break }
         }
         var moved: [Int] = []
         while let worst = conflicts.max(by: { ($0.value.count, $1.key) < ($1.value.count, $0.key) }) {
@@ -89,28 +93,45 @@ struct ChainComparison {
     /// Takes a missing rule and a foreign one between the same neighbours for one rule that was changed, if they have
     /// something in common.
     private mutating func pair(_ pairing: Pairing, _ wanted: [Line], _ found: [Line]) {
-        var extra = pairing.extra
+        let extra = pairing.extra
+        var isUsed = [Bool](repeating: false, count: extra.count)
+        // For each wanted rule the place of the next one that is there.
+        var ends = pairing.places.map { _ in found.count }
+        for index in ends.indices.dropLast().reversed() { ends[index] = pairing.places[index + 1] ?? ends[index + 1] }
         var previous = -1
         for (index, place) in pairing.places.enumerated() {
             if let place {
                 previous = place
                 continue
             }
-            let line = wanted[index]
-            let end = pairing.places[index...].lazy.compactMap(\.self).first ?? found.count
             // More than a few candidates are no change of one rule any more.
-            let candidates = extra.indices.lazy.filter {
-                extra[$0] > previous && extra[$0] < end && !pairing.doubles.contains(extra[$0])
-            }.prefix(16)
-            if let match = candidates.first(where: { line.resembles(found[extra[$0]]) }) {
-                changed.append((line, found[extra[match]]))
+            let candidates = extra.partition(after: previous)..<extra.count
+            let match = candidates.prefix(16).first { candidate in
+                extra[candidate] < ends[index] && !isUsed[candidate] && !pairing.doubles.contains(extra[candidate])
+                    && wanted[index].resembles(found[extra[candidate]])
+            }
+            if let match {
+                changed.append((wanted[index], found[extra[match]]))
                 previous = extra[match]
-                extra.remove(at: match)
+                isUsed[match] = true
             } else {
-                missing.append(line)
+                missing.append(wanted[index])
             }
         }
-        foreign = extra.map { (found[$0], pairing.doubles.contains($0)) }
+        foreign = extra.indices.filter { !isUsed[$0] }.map { (found[extra[$0]], pairing.doubles.contains(extra[$0])) }
+    }
+}
+
+extension [Int] {
+    /// The index of the first number above `value`; the numbers ascend.
+    fileprivate func partition(after value: Int) -> Int {
+        var low = 0
+        var high = count
+        while low < high {
+            let middle = (low + high) / 2
+            if self[middle] <= value { low = middle + 1 } else { high = middle }
+        }
+        return low
     }
 }
 

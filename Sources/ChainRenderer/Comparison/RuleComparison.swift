@@ -74,7 +74,8 @@ public struct RuleComparison {
             whole[service] = Finding(
                 kind: group[0].kind, service: service, table: tables.count == 1 ? tables.first : nil,
                 detail: isMissing ? "nothing of the service port is there" : "the service port is not wanted",
-                wanted: isMissing ? group.flatMap(\.wanted) : [], found: isMissing ? [] : group.flatMap(\.found))
+                wanted: isMissing ? Array(group.flatMap(\.wanted).prefix(6)) : [],
+                found: isMissing ? [] : Array(group.flatMap(\.found).prefix(6)))
         }
         var said: Set<String> = []
         return named.compactMap { finding in

@@ -52,8 +52,10 @@ struct TablePair {
             guard !chain.rules.isEmpty else { continue }
             findings.append(
                 Finding(
-                    kind: .foreign, table: found.name, chain: chain.name, detail: "the chain is not wanted",
-                    found: chain.rules.map { $0.line(in: chain.name) }))
+                    kind: .foreign, table: found.name, chain: chain.name,
+                    detail: chain.rules.count > 3
+                        ? "the chain is not wanted; it has \(chain.rules.count) rules" : "the chain is not wanted",
+                    found: chain.rules.prefix(3).map { $0.line(in: chain.name) }))
         }
         return findings
     }
@@ -87,9 +89,13 @@ struct TablePair {
                 kind: kind, table: self.wanted.name, chain: chain, detail: detail,
                 wanted: wanted.map { $0.rule.line(in: chain) }, found: found.map { $0.rule.line(in: chain) })
         }
+        let moved =
+            comparison.moved.count > 8
+            ? [finding(.moved, Array(comparison.moved.prefix(3)), [], "the order of many rules is another")]
+            : comparison.moved.map { finding(.moved, [$0], [], "another place decides otherwise about some packets") }
         return comparison.missing.map { finding(.missing, [$0], []) }
             + comparison.changed.map { finding(.changed, [$0.wanted], [$0.found]) }
-            + comparison.moved.map { finding(.moved, [$0], [], "another place decides otherwise about some packets") }
+            + moved
             + comparison.foreign.map { finding(.foreign, [], [$0.line], $0.isDouble ? "a second time" : nil) }
     }
 

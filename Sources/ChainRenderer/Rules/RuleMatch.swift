@@ -67,7 +67,7 @@ package enum RuleMatch: Hashable, Sendable {
         package init(_ isInverted: Bool) { self = isInverted ? .yes : .no }
     }
 
-    /// False where a packet alone does not tell whether the condition holds, or nothing here knows.
+    /// False for what is kept as it is written: nothing here knows which packets it holds for.
     package var isUnderstood: Bool {
         if case .other = self { return false }
         return true
@@ -233,6 +233,11 @@ package struct RuleOptionGroup: Hashable, Sendable {
     /// The name after `-m` or `-j`; empty for an option of iptables itself.
     package var name: String
     package var options: [RuleOption]
+
+    package init(name: String, options: [RuleOption]) {
+        self.name = name
+        self.options = options
+    }
 }
 
 /// An option with its values.
@@ -241,4 +246,10 @@ package struct RuleOption: Hashable, Sendable {
     /// With its dashes.
     package var name: String
     package var values: [String]
+
+    package init(isInverted: Bool, name: String, values: [String]) {
+        self.isInverted = isInverted
+        self.name = name
+        self.values = values
+    }
 }

@@ -109,3 +109,67 @@ struct RuleMeaningTests {
         #expect(meaning("-j TCPMSS --clamp-mss-to-pmtu").target?.chain == nil)
     }
 }
+
+/// Rules that other programs write, as iptables-save prints them.
+@Suite("Rules of other programs")
+struct ForeignRuleTests {
+    @Test(
+        "are understood, or say that they are not",
+        arguments: [
+            // calico
+            (#"-m comment --comment "cali:vjrMJCRpqwy5oRoX" -j MARK --set-xmark 0x0/0xe0000"#, true),
+            (#"-m comment --comment "cali:9Gd" -m mark --mark 0x10000/0x10000 -j ACCEPT"#, true),
+            (
+                "-m set --match-set cali40masq-ipam-pools src -m set ! --match-set cali40all-ipam-pools dst -j MASQUERADE --random-fully",
+                true
+            ),
+            ("-i cali+ -m comment --comment x -g cali-wl-to-host", true),
+            ("-m mark --mark 0x40000/0x40000 -m rpfilter --validmark --invert -j DROP", false),
+            ("! -o vxlan.calico -m addrtype ! --src-type LOCAL --limit-iface-out -j MASQUERADE", true),
+            // cilium
+            ("-m mark ! --mark 0xe00/0xf00 -m comment --comment c -j ACCEPT", true),
+            (
+                "-p tcp -m mark --mark 0x200 -j TPROXY --on-port 37053 --on-ip 127.0.0.1 --tproxy-mark 0x200/0xffffffff",
+                false
+            ),
+            ("-m socket --transparent -j MARK --set-xmark 0x200/0xffffffff", false),
+            ("-s 10.0.0.0/24 -m set --match-set cilium_node_set_v4 dst -j ACCEPT", true),
+            ("-o cilium_host -m conntrack --ctorigdst 10.0.0.1 -j SNAT --to-source 10.0.0.2", true),
+            // flannel, weave, the kubelet, docker, firewalld
+            ("-s 10.244.0.0/16 ! -d 224.0.0.0/4 -m comment --comment f -j MASQUERADE --random-fully", true),
+            ("-m physdev --physdev-out vethwe-bridge --physdev-is-bridged -j WEAVE-NPC-EGRESS", false),
+            ("-m set --match-set weave-v dst -m comment --comment w -j NFLOG --nflog-group 86", true),
+            ("-p tcp -m owner --uid-owner 1337 -j RETURN", false),
+            ("-j MARK --set-xmark 0x8000/0x8000", true),
+            ("! -i docker0 -o docker0 -p tcp -m tcp --dport 80 -j ACCEPT", true),
+            ("-d 127.0.0.11/32 -p udp -m udp --dport 53 -j DNAT --to-destination 127.0.0.11:41234", true),
+            ("-m conntrack --ctstate RELATED,ESTABLISHED,DNAT -j ACCEPT", true),
+            ("-p icmp -m icmp --icmp-type 8 -m limit --limit 10/sec --limit-burst 20 -j ACCEPT", true),
+            ("-p ipv6-icmp -m icmp6 --icmpv6-type 1/4 -j ACCEPT", true),
+            (#"-j LOG --log-prefix "-j DROP " --log-level 6"#, true),
+            ("-p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu", false),
+            ("-m statistic --mode nth --every 2 --packet 1 -j CONNMARK --set-xmark 0x1/0xff", true),
+            ("-j CONNMARK --restore-mark --nfmask 0xff --ctmask 0xff", false),
+            ("-p tcp -j REDIRECT --to-ports 15001", true), ("-m ipvs --vdir ORIGINAL -j ACCEPT", false),
+        ])
+    func understood(_ text: String, _ isUnderstood: Bool) {
+        #expect(meaning(text).isUnderstood == isUnderstood)
+        #expect(meaning(text) == meaning(text))
+    }
+
+    @Test("keep the options of what is not understood")
+    func kept() {
+        let rule = meaning("-m rpfilter --validmark --invert -m u32 ! --u32 0=1 -j TPROXY --on-port 1")
+        let invert = RuleOption(isInverted: false, name: "--invert", values: [])
+        let validMark = RuleOption(isInverted: false, name: "--validmark", values: [])
+        #expect(
+            rule.matches == [
+                .other(RuleOptionGroup(name: "rpfilter", options: [invert, validMark])),
+                .other(
+                    RuleOptionGroup(
+                        name: "u32", options: [RuleOption(isInverted: true, name: "--u32", values: ["0=1"])])),
+            ])
+        let port = RuleOption(isInverted: false, name: "--on-port", values: ["1"])
+        #expect(rule.target == .other(RuleOptionGroup(name: "TPROXY", options: [port])))
+    }
+}
