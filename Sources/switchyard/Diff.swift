@@ -110,7 +110,7 @@ struct Diff: AsyncParsableCommand {
             do {
                 let tools = try await IPTablesTools.find(family, variant)
                 let wanted = try Self.wanted(input, family, await HostFacts(ofThisNode: tools))
-                let text = try await IPTablesApplier(tools: tools).save(IPTablesBatch.TableName.allCases)
+                let text = try await IPTablesApplier(tools: tools).save([.filter, .nat])
                 let found = try RuleSet(parsing: text, family: family)
                 let comparison = RuleComparison(wanted: wanted, found: found, leavesGuardToKubelet: true)
                 results.append(.init(family: family, differences: comparison.differences()))
