@@ -1,4 +1,4 @@
-// Times planning, rendering and reading, each beside copying the same bytes once: `make bench`.
+// Times planning, rendering, comparing and reading, each beside copying the same bytes once: `make bench`.
 //
 // Each size runs in a process of its own, so that peak memory is that size's alone.
 
@@ -11,10 +11,13 @@ let arguments = CommandLine.arguments
 switch arguments.dropFirst().first {
 case "rules": RuleMeasurement(services: Int(arguments[2]) ?? 0, hasComments: arguments[3] == "comments").run()
 case "read": ReadMeasurement(services: Int(arguments[2]) ?? 0, isYAML: arguments[3] == "yaml").run()
+case "compare": CompareMeasurement(services: Int(arguments[2]) ?? 0).run()
 default:
     print(RuleMeasurement.header)
     for size in ["1000", "5000", "10000"] { runSelf("rules", size, "threshold") }
     runSelf("rules", "10000", "comments")
+    print("\n" + CompareMeasurement.header)
+    for size in ["1000", "10000"] { runSelf("compare", size) }
     print("\n" + ReadMeasurement.header)
     for size in ["1000", "10000"] {
         for format in ["json", "yaml"] { runSelf("read", size, format) }

@@ -145,7 +145,9 @@ extension KernelTests {
             let facts = await NodeFacts.gather()
             let loopback = try #require(facts.addresses.first { $0.address == .loopback(.ipv4) })
             #expect(loopback.interface == "lo" && loopback.prefixLength == 8)
-            #expect(NodeFacts.hostName() + "\n" == (try String(contentsOfFile: "/proc/sys/kernel/hostname", encoding: .utf8)))
+            #expect(
+                NodeFacts.hostName() + "\n"
+                    == (try String(contentsOfFile: "/proc/sys/kernel/hostname", encoding: .utf8)))
             #expect(facts.masqueradesRandomly)
         }
     }
