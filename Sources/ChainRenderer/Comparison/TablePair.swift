@@ -3,10 +3,12 @@ struct TablePair {
     let wanted: RuleSet.Table
     let found: RuleSet.Table
     private let leavesGuard: Bool
+    private let leavesPlaceOfGuard: Bool
 
     init(wanted: RuleSet.Table, found: RuleSet.Table, leavesGuardToKubelet: Bool) {
         self.wanted = wanted
         self.found = found
+        leavesPlaceOfGuard = leavesGuardToKubelet
         leavesGuard = leavesGuardToKubelet && (wanted[OwnChain.loopbackGuard]?.rules.isEmpty ?? true)
     }
 
@@ -38,7 +40,8 @@ struct TablePair {
     }
 
     func findings() -> [Finding] {
-        var order = PacketOrder(wanted)
+        // Where the jumps to it stand depends on which program came first, and nobody moves them.
+        var order = PacketOrder(wanted, freeChain: leavesPlaceOfGuard ? OwnChain.loopbackGuard : nil)
         var findings: [Finding] = []
         for chain in wanted.chains where chain.isBuiltIn { findings += jumpFindings(chain.name, &order) }
         for chain in found.chains where chain.isBuiltIn && wanted[chain.name] == nil {
