@@ -159,6 +159,10 @@ private struct Damage: CustomTestStringConvertible {
             "a jump doubled", ["-A FORWARD -m comment --comment kubernetes_forwarding_rules -j KUBE-FORWARD"],
             ["FORWARD\n  foreign in filter FORWARD: a second time"]),
         Damage(
+            "a jump doubled behind a foreign rule",
+            ["-A FORWARD -j DROP", "-A FORWARD -m comment --comment kubernetes_forwarding_rules -j KUBE-FORWARD"],
+            ["FORWARD\n  foreign in filter FORWARD: a second time"]),
+        Damage(
             "a jump changed",
             [
                 "-t nat -D OUTPUT -m comment --comment kubernetes_service_portals -j KUBE-SERVICES",
@@ -221,7 +225,8 @@ extension Namespace {
 
 @Suite(
     "switchyard diff, live",
-    .kernel("iptables-legacy-restore", "iptables-nft-restore", "ip6tables-legacy-restore", "ip6tables-nft-restore"))
+    .kernel(
+        "iptables-legacy-restore", "iptables-nft-restore", "ip6tables-legacy-restore", "ip6tables-nft-restore", "nft"))
 struct DiffLiveTests {
     @Test("every golden cluster is equal in both families after an apply", arguments: ["legacy", "nft"])
     func everyCluster(_ variant: String) throws {
@@ -231,6 +236,20 @@ struct DiffLiveTests {
             let result = try namespace.diff(golden, variant)
             #expect(result.status == 0, "\(golden.testDescription): \(result.output)\(result.errors)")
             #expect(result.output.isEmpty)
+        }
+    }
+
+    @Test("is equal after an apply where the kubelet came first")
+    func kubeletFirst() throws {
+        let namespace = try Namespace()
+        try namespace.require(["iptables-nft", "-N", "KUBE-FIREWALL"])
+        for chain in ["INPUT", "OUTPUT"] {
+            try namespace.require(["iptables-nft", "-I", chain, "-j", "KUBE-FIREWALL"])
+        }
+        for name in ["loadbalancer-local", "nodeport-no-endpoints"] {
+            try namespace.apply(GoldenCase.named(name), "nft")
+            let result = try namespace.diff(GoldenCase.named(name), "nft")
+            #expect(result.status == 0, "\(name): \(result.output)\(result.errors)")
         }
     }
 
@@ -258,6 +277,17 @@ struct DiffLiveTests {
             let result = try namespace.diff(yaobank, variant, "--family", "ipv4")
             #expect(result.status == 0, "\(damage.name): \(result.output)\(result.errors)")
         }
+    }
+
+    @Test("could not tell where a table has rules that iptables-save cannot print")
+    func incompatible() throws {
+        let namespace = try Namespace()
+        try namespace.apply(yaobank, "nft")
+        try namespace.require(["nft", "add rule ip nat KUBE-SERVICES meta mark set numgen random mod 5"])
+        let result = try namespace.diff(yaobank, "nft")
+        #expect(result.status == 2, "\(result.output)\(result.errors)")
+        #expect(result.errors.contains("table nat holds rules made with nft"))
+        #expect(result.errors.contains("IPv6: no difference"))
     }
 
     @Test("reports what differs in a family by itself")

@@ -7,8 +7,12 @@ struct PacketOrder {
     let table: RuleSet.Table
     private var actingChains: [String: Bool] = [:]
 
-    init(_ table: RuleSet.Table) {
+    /// A chain that jumps may lead to at any place among the others.
+    private let freeChain: String?
+
+    init(_ table: RuleSet.Table, freeChain: String? = nil) {
         self.table = table
+        self.freeChain = freeChain
     }
 
     /// True if some packet can match both rules and fares differently by their order.
@@ -53,6 +57,7 @@ struct PacketOrder {
 
     /// The same for two jumps, by what the rules of their chains do.
     mutating func mattersOfJumps(_ one: RuleMeaning, _ other: RuleMeaning) -> Bool {
+        if let freeChain, one.target?.chain == freeChain || other.target?.chain == freeChain { return false }
         guard acts(one), acts(other), !one.excludes(other, marksHold: false) else { return false }
         let oneEffects = effects(of: one)
         let otherEffects = effects(of: other)

@@ -8,7 +8,8 @@ public import ProxyCore
 public struct RuleComparison {
     let wanted: RuleSet
     let found: RuleSet
-    /// Whether KUBE-FIREWALL and the jumps to it are left out where they are not wanted: they are the kubelet's too.
+    /// Whether KUBE-FIREWALL and the jumps to it are left out where they are not wanted, and the jumps may stand at any
+    /// place among ours: they are the kubelet's too.
     let leavesGuardToKubelet: Bool
 
     public init(wanted: RuleSet, found: RuleSet, leavesGuardToKubelet: Bool) {

@@ -3,10 +3,12 @@ struct TablePair {
     let wanted: RuleSet.Table
     let found: RuleSet.Table
     private let leavesGuard: Bool
+    private let leavesPlaceOfGuard: Bool
 
     init(wanted: RuleSet.Table, found: RuleSet.Table, leavesGuardToKubelet: Bool) {
         self.wanted = wanted
         self.found = found
+        leavesPlaceOfGuard = leavesGuardToKubelet
         leavesGuard = leavesGuardToKubelet && (wanted[OwnChain.loopbackGuard]?.rules.isEmpty ?? true)
     }
 
@@ -38,7 +40,8 @@ struct TablePair {
     }
 
     func findings() -> [Finding] {
-        var order = PacketOrder(wanted)
+        // Where the jumps to it stand depends on which program came first, and nobody moves them.
+        var order = PacketOrder(wanted, freeChain: leavesPlaceOfGuard ? OwnChain.loopbackGuard : nil)
         var findings: [Finding] = []
         for chain in wanted.chains where chain.isBuiltIn { findings += jumpFindings(chain.name, &order) }
         for chain in found.chains where chain.isBuiltIn && wanted[chain.name] == nil {
@@ -108,10 +111,12 @@ struct TablePair {
             wanted: wantedJumps, found: foundJumps.map(\.line), order: &order, areJumps: true)
         var findings = self.findings(comparison, chain)
         guard let foundChain = found[chain] else { return findings }
-        var said: Set<Int> = []
         // Foreign rules stand where they stand if the wanted side has them at the same place.
         let known = foreignRules(before: wantedJumps, in: wanted[chain])
-        for blocker in blockers(in: foundChain, foundJumps, known, &order) where said.insert(blocker.place).inserted {
+        // Of a jump that is there twice the first counts.
+        var unseen = Set(wantedJumps.map(\.meaning))
+        let first = foundJumps.filter { unseen.remove($0.line.meaning) != nil }
+        for blocker in blockers(in: foundChain, first, known, &order) {
             let jumps = blocker.jumps.map { $0.rule.line(in: chain) }
             findings.append(
                 Finding(
@@ -140,7 +145,7 @@ struct TablePair {
         _ order: inout PacketOrder
     ) -> [Blocker] {
         guard let last = jumps.last?.place else { return [] }
-        let ours = Set(jumps.map(\.place))
+        let ours = Set(self.jumps(of: chain).map(\.place))
         var left = jumps
         var blockers: [Blocker] = []
         var foreign = ForeignRules(table: found)

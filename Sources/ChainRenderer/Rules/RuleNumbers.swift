@@ -50,23 +50,30 @@ enum RuleNumbers {
 extension AddressMask {
     /// Reads `ADDRESS`, `ADDRESS/LENGTH` or `ADDRESS/MASK`.
     init?(text: String) {
-        let parts = text.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
-        guard let address = IPAddress(String(parts[0])) else { return nil }
-        let isIPv4 = !parts[0].utf8.contains(UInt8(ascii: ":"))
+        var text = text
+        let read = text.withUTF8 { AddressMask(bytes: UnsafeRawBufferPointer($0)) }
+        guard let read else { return nil }
+        self = read
+    }
+
+    private init?(bytes: UnsafeRawBufferPointer) {
+        let slash = bytes.firstIndex(of: UInt8(ascii: "/")) ?? bytes.count
+        let head = UnsafeRawBufferPointer(rebasing: bytes[..<slash])
+        guard let address = IPAddress(bytes: head) else { return nil }
+        let isIPv4 = !head.contains(UInt8(ascii: ":"))
         let ones = IPAddress(high: .max, low: .max)
-        guard parts.count == 2 else {
+        guard slash < bytes.count else {
             self.init(address, mask: ones)
             return
         }
-        if let length = UInt8(parts[1]) {
+        let tail = UnsafeRawBufferPointer(rebasing: bytes[(slash + 1)...])
+        if let length = UInt8(String(decoding: tail, as: UTF8.self)) {
             guard length <= (isIPv4 ? 32 : 128) else { return nil }
             let bits = Int(length) + (isIPv4 ? 96 : 0)
             self.init(address, mask: bits == 0 ? IPAddress(high: 0, low: 0) : ones.masked(to: bits))
             return
         }
-        guard let mask = IPAddress(String(parts[1])), isIPv4 == !parts[1].utf8.contains(UInt8(ascii: ":")) else {
-            return nil
-        }
+        guard let mask = IPAddress(bytes: tail), isIPv4 == !tail.contains(UInt8(ascii: ":")) else { return nil }
         self.init(address, mask: isIPv4 ? IPAddress(high: .max, low: mask.low | 0xffff_ffff << 32) : mask)
     }
 }
@@ -75,6 +82,10 @@ extension PortSet {
     /// Reads ports and ranges (`1:2`, `:2`, `1:`) with commas between; a range of multiport may be negated as a whole
     /// only.
     init?(text: String) {
+        if let port = UInt16(text) {
+            self.init([port...port])
+            return
+        }
         var ranges: [ClosedRange<UInt16>] = []
         for part in text.split(separator: ",", omittingEmptySubsequences: false) {
             let ends = part.split(separator: ":", omittingEmptySubsequences: false)

@@ -47,7 +47,8 @@ private struct RuleSetParser {
         var line = whole
         while let last = line.last, last == UInt8(ascii: " ") || last == UInt8(ascii: "\r") { line.removeLast() }
         switch line.first {
-        case nil, UInt8(ascii: "#"): return
+        case nil: return
+        case UInt8(ascii: "#"): try readComment(line)
         case UInt8(ascii: "*"): try beginTable(line.dropFirst())
         case UInt8(ascii: ":"): try declareChain(line.dropFirst())
         case UInt8(ascii: "["), UInt8(ascii: "-"): try readCommand(line)
@@ -62,6 +63,16 @@ private struct RuleSetParser {
     }
 
     private func failure(_ reason: String) -> RuleSetError { RuleSetError(line: line, reason: reason) }
+
+    /// iptables-nft-save prints ``# Table `nat' is incompatible, use 'nft' tool.`` for a table with rules that iptables
+    /// has no words for, and ends with success.
+    private func readComment(_ line: ArraySlice<UInt8>) throws(RuleSetError) {
+        let start = "# Table `"
+        guard line.starts(with: start.utf8) else { return }
+        let words = line.dropFirst(start.utf8.count).string.split(separator: "' ", maxSplits: 1)
+        guard words.count == 2, words[1].hasPrefix("is incompatible") else { return }
+        throw failure("table \(words[0]) holds rules made with nft that iptables-save cannot print")
+    }
 
     private mutating func beginTable(_ rest: ArraySlice<UInt8>) throws(RuleSetError) {
         let name = rest.string

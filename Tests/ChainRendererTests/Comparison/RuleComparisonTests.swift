@@ -36,6 +36,33 @@ struct RuleComparisonTests {
         }
     }
 
+    @Test("names every single rule that is missing, doubled or added once", arguments: GoldenCase.all)
+    func everyRule(_ golden: GoldenCase) throws {
+        for name in ["iptables.v4", "iptables.v6"] {
+            let text = try #require(golden.expected("\(name).restore"))
+            let lines = String(decoding: text, as: UTF8.self).split(separator: "\n")
+            // Those with many endpoints hold nothing that the small ones do not.
+            guard lines.count < 45 else { continue }
+            let family: IPFamily = name.hasSuffix("4") ? .ipv4 : .ipv6
+            let whole = try RuleSet(parsing: text, family: family)
+            func compare(_ index: Int, _ replacement: [Substring]) throws -> [Finding] {
+                let changed = lines[..<index] + replacement + lines[(index + 1)...]
+                let found = try RuleSet(
+                    parsing: Array((changed.joined(separator: "\n") + "\n").utf8), family: family)
+                return RuleComparison(wanted: whole, found: found, leavesGuardToKubelet: false).differences().findings
+            }
+            for (index, line) in lines.enumerated() where line.hasPrefix("-A ") {
+                let chain = line.split(separator: " ")[1]
+                let missing = try compare(index, [])
+                #expect(missing.map(\.kind) == [.missing], "\(line)")
+                #expect(missing.first?.chain.map { $0 == chain } ?? (missing.first?.wanted == []), "\(line)")
+                #expect(try compare(index, [line, line]).map(\.kind) == [.foreign], "\(line)")
+                let added = try compare(index, [line, "-A \(chain) -s 192.0.2.1 -j QUEUE"])
+                #expect(added.map(\.found) == [["-A \(chain) -s 192.0.2.1 -j QUEUE"]], "\(line)")
+            }
+        }
+    }
+
     @Test(
         "lets rules stand in another order if no packet matches both, or both do the same",
         arguments: [

@@ -77,6 +77,15 @@ struct HostileSaveTests {
         #expect(accepted < count)
     }
 
+    @Test("of 400,000 lines are read")
+    func large() throws {
+        var text = Array("*nat\n".utf8)
+        let line = Array("[1:60] -A KUBE-SERVICES -d 10.0.0.1/32 -p tcp -m tcp --dport 80 -j KUBE-SVC-AAAA\n".utf8)
+        for _ in 0..<400_000 { text += line }
+        text += "COMMIT\n".utf8
+        #expect(try RuleSet(parsing: text, family: .ipv4).ruleCount == 400_000)
+    }
+
     @Test("with chains that jump in a circle are compared to the end")
     func circle() throws {
         let text = """

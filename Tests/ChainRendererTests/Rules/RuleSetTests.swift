@@ -86,6 +86,10 @@ struct RuleSetTests {
             ("*nat\n-D X -j Y\n", 2, "the command -D cannot be carried out on a text"),
             ("*nat\n-I X 7 -j Y\n", 2, "chain X has no place of this number"),
             ("*nat\n-A\n", 2, "\"-A\" names no chain"),
+            (
+                "# Table `nat' is incompatible, use 'nft' tool.\n", 1,
+                "table nat holds rules made with nft that iptables-save cannot print"
+            ),
             ("*\n", 1, "\"*\" names no table"),
         ])
     func refused(_ text: String, _ line: Int, _ reason: String) {
