@@ -35,11 +35,7 @@ struct ExplainedRules {
             return
         }
         let input = try ClusterInput(options.cluster)
-        guard input.mode == .iptables else {
-            Console.report(
-                "switchyard: error: mode \(input.mode.rawValue): only iptables can be explained; give --mode iptables")
-            throw ExitStatus.badInput
-        }
+        try input.requireIPTables("explained")
         var facts = HostFacts(of: input.node)
         facts.addresses += given
         origin = .wanted(input, facts)
@@ -73,7 +69,7 @@ struct ExplainedRules {
         switch origin {
         case .wanted(let input, let facts):
             var rules = input.rules(family, facts: facts, accounting: false)
-            return try RuleSet(rules.fullBatch())
+            return try RuleSet(wanted: rules.fullBatch())
         case .text(let rules):
             return rules[family] ?? RuleSet.empty(family)
         }

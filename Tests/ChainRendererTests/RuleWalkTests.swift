@@ -91,6 +91,34 @@ struct RuleWalkTests {
             ])
     }
 
+    @Test("rules made to keep a walk busy are given up, and that is told")
+    func hostile() throws {
+        // Each of forty chains goes to the next twice: a million million ways.
+        let doubling = (0..<40).map { "-A C\($0) -j C\($0 + 1)\n-A C\($0) -j C\($0 + 1)\n" }.joined()
+        let doubled = try walk(filter("-A FORWARD -j C0\n:C40 - [0:0]\n\(doubling)"))
+        #expect(doubled.notes.contains { $0.contains("was given up in") })
+        // Five thousand chains, each within the one before.
+        let deep = (0..<5_000).map { "-A C\($0) -j C\($0 + 1)\n" }.joined()
+        let dived = try walk(filter("-A FORWARD -j C0\n:C5000 - [0:0]\n\(deep)"))
+        #expect(dived.notes.contains { $0.contains("leads through too many chains") })
+        // Chance parts a packet forty times; marks tell all parts from each other.
+        let parting = (0..<40).map {
+            "-A FORWARD -m statistic --mode random --probability 0.5 -j MARK --or-mark \(1 << ($0 % 32))\n"
+        }.joined()
+        #expect(try walk(filter(parting)).notes.contains { $0.contains("parted the packet too often") })
+    }
+
+    @Test("parts that nothing tells apart are one again")
+    func merging() throws {
+        let parting = (0..<40).map { _ in
+            "-A FORWARD -m statistic --mode random --probability 0.5 -j MARK --set-mark 1\n"
+        }.joined()
+        let result = try walk(filter(parting + "-A FORWARD -j DROP"))
+        #expect(result.endings.count <= 2)
+        #expect(abs((result.fate.branches.first?.share ?? 0) - 1) < 1e-9)
+        #expect(result.notes.isEmpty)
+    }
+
     // MARK: Targets
 
     @Test("marks are set, changed and matched by their bits")

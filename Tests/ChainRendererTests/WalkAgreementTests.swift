@@ -86,9 +86,9 @@ struct WalkAgreementTests {
     func agree(_ golden: GoldenCase, _ family: IPFamily) throws {
         let cluster = try GoldenCluster(golden)
         let plans = cluster.planWalk(family)
-        let rules = RuleWalk(try RuleSet(cluster.batch(family)), local: cluster.local)
+        let rules = RuleWalk(try RuleSet(wanted: cluster.batch(family)), local: cluster.local)
         var found: [String] = []
-        for packet in Probes(cluster, family).packets(limit: 400) {
+        for packet in Probes(cluster, family).packets(limit: 250) {
             for order in [WalkOrder.host, .tracer] {
                 let expected = plans.fate(of: packet, order: order)
                 let actual = rules.walk(packet, order: order).fate

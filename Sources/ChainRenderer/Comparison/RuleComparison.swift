@@ -1,4 +1,4 @@
-public import ProxyCore
+import ProxyCore
 
 /// Compares the rules of ours in two rule sets by meaning.
 ///
@@ -82,20 +82,6 @@ public struct RuleComparison {
         return named.compactMap { finding in
             guard let service = finding.service, let one = whole[service] else { return finding }
             return said.insert(service).inserted ? one : nil
-        }
-    }
-}
-
-extension RuleSet {
-    /// The rules that a full batch asks for, the jumps as they stand after a commit to tables that have none.
-    public init(wanted batch: IPTablesBatch) throws(RuleSetError) {
-        try self.init(parsing: batch.text, family: batch.family)
-        for jump in batch.jumps {
-            guard let table = tables.firstIndex(where: { $0.name == jump.table.rawValue }) else { continue }
-            let words = jump.matches.isEmpty ? "" : jump.matches + " "
-            let rule = Rule(text: Array("\(words)-j \(jump.target)".utf8)[...])
-            let place = tables[table].place(of: jump.chain)
-            tables[table].modify(place) { $0.rules.insert(rule, at: 0) }
         }
     }
 }

@@ -5,6 +5,17 @@ import ProxyCore
 /// Chance splits a packet into travellers with a share each. They go through the chains side by side, so that each rule
 /// is come to once and the steps read like the rules.
 struct Journey {
+    /// Bounds of what is followed: far above what any node has, and low enough that no text keeps a walk busy for long.
+    private enum Limit {
+        /// Jumps within each other. nf_tables allows 16 (NFT_JUMP_STACK_SIZE), legacy tables as many as they have chains.
+        static let depth = 256
+        static let steps = 30_000
+        /// Rules looked at, times the parts that chance has split the packet into.
+        static let effort = 10_000_000
+        /// Parts that chance may split a packet into before a rule that does so is passed over.
+        static let parts = 4096
+    }
+
     let rules: ParsedRules
     let local: LocalAddresses
 
@@ -16,6 +27,7 @@ struct Journey {
     private var table = ""
     /// The chains from the hook's to the one that is being walked, and the service that led there.
     private var path: [(chain: String, service: String?)] = []
+    private var effort = 0
     /// Those who have left the table, by ACCEPT or by a translation.
     private var passed: [Traveller] = []
 
@@ -84,6 +96,11 @@ extension Journey {
         var here = travellers
         var returned: [Traveller] = []
         for rule in chain.rules {
+            effort += here.count
+            guard effort < Limit.effort, steps.count < Limit.steps else {
+                say("the walk was given up in \(place), as it went on for too long: no later rule was looked at")
+                break
+            }
             let (matched, others) = split(here, by: rule)
             guard !matched.isEmpty else { continue }
             here = others
@@ -91,6 +108,7 @@ extension Journey {
             let step = note(matched, rule: rule.rule, service: service)
             carryOut(rule.meaning.target, on: matched, step: step, service, stays: &here, returned: &returned)
             if here.isEmpty { break }
+            if here.count > others.count, !others.isEmpty { here = here.merged() }
         }
         return returned + here
     }
@@ -105,6 +123,9 @@ extension Journey {
             switch traveller.meets(rule.meaning.matches, local: local) {
             case .no: others.append(traveller)
             case .yes: matched.append(traveller)
+            case .random where travellers.count >= Limit.parts:
+                others.append(traveller)
+                say("\(place): chance has parted the packet too often; later rules of chance were taken not to match")
             case .random(let probability):
                 var (taken, left) = (traveller, traveller)
                 taken.share *= probability
@@ -174,6 +195,10 @@ extension Journey {
         }
         guard !path.contains(where: { $0.chain == chain }) else {
             say("\(place): the way to \(chain) leads in a circle, which the kernel refuses; it is not followed")
+            return travellers
+        }
+        guard path.count < Limit.depth else {
+            say("\(place): the way to \(chain) leads through too many chains; it is not followed")
             return travellers
         }
         return traverse(chain, parsed, travellers, service: service)

@@ -1,7 +1,7 @@
 import ProxyCore
 
 /// A packet on its way, or the part of such packets that chance has sent this way.
-struct Traveller {
+struct Traveller: Hashable {
     enum Interface: Hashable {
         /// The hook has none.
         case none
@@ -52,6 +52,25 @@ struct Traveller {
         if isTranslated { states.insert(.dnat) }
         if seenAs != .unchanged { states.insert(.snat) }
         return states
+    }
+}
+
+extension [Traveller] {
+    /// With those that chance has parted and that nothing tells apart any more as one.
+    func merged() -> [Traveller] {
+        var places: [Traveller: Int] = [:]
+        var merged: [Traveller] = []
+        for traveller in self {
+            var key = traveller
+            key.share = 0
+            if let place = places[key] {
+                merged[place].share += traveller.share
+            } else {
+                places[key] = merged.count
+                merged.append(traveller)
+            }
+        }
+        return merged
     }
 }
 
