@@ -162,7 +162,8 @@ extension RuleOption {
         guard name == "-s" || name == "-d", !isInverted, let value = onlyValue, let slash = value.lastIndex(of: "/"),
             let range = AddressMask(text: value)
         else { return false }
-        return value[..<slash].contains(":") ? range.mask.high == 0 && range.mask.low == 0 : range.mask.low == .max << 32
+        return value[..<slash].contains(":")
+            ? range.mask.high == 0 && range.mask.low == 0 : range.mask.low == .max << 32
     }
 }
 
