@@ -31,7 +31,7 @@ struct IPTablesJumpMending {
                 fronts.append(jump)
                 continue
             }
-            let isHidden = chain.rules[..<place].contains(where: \.takesEveryConnection)
+            let isHidden = chain.rules[..<place].contains { $0.takesEveryConnection(in: before) }
             guard isHidden || indexes.count > 1 else { continue }
             removed += indexes.map { .init(chain: jump.chain, index: $0, rule: chain.rules[$0]) }
             if isHidden {
@@ -59,10 +59,15 @@ extension IPTablesState.Rule {
     ///
     /// A rule with any other condition (an address, a port, an interface, a mark, a set) is about packets that somebody
     /// has picked, and is not counted; nor is one for established connections only, as services are for new ones.
-    var takesEveryConnection: Bool {
+    /// A jump to a foreign chain counts if that chain ends the way of whatever comes there.
+    func takesEveryConnection(in table: IPTablesState.Table) -> Bool {
         let clauses = RuleClauses.split(specification)
         guard let target = RuleClauses.targetIndex(clauses), clauses[target].count == 2 else { return false }
-        guard clauses[target][0] == "-g" || Self.endingTargets.contains(clauses[target][1]) else { return false }
+        let name = clauses[target][1]
+        guard
+            clauses[target][0] == "-g" || Self.endingTargets.contains(name)
+                || Self.endsEverything(name, in: table, depth: 0)
+        else { return false }
         return clauses[..<target].allSatisfy { clause in
             switch clause[0] {
             case "-p", "--comment": true
@@ -71,6 +76,23 @@ extension IPTablesState.Rule {
             default: false
             }
         }
+    }
+
+    /// Whether nothing that comes to a foreign chain comes back from it.
+    private static func endsEverything(_ name: String, in table: IPTablesState.Table, depth: Int) -> Bool {
+        guard depth < 16, !name.hasPrefix("KUBE-"), let chain = table[name] else { return false }
+        for rule in chain.rules {
+            let clauses = RuleClauses.split(rule.specification)
+            guard let target = RuleClauses.targetIndex(clauses), clauses[target].count >= 2 else { continue }
+            let isPicked = !clauses[..<target].allSatisfy { $0[0] == "--comment" || $0 == ["-m", "comment"] }
+            let next = clauses[target][1]
+            // A packet that returns has got past whatever comes later.
+            if next == "RETURN" { return false }
+            if isPicked { continue }
+            if clauses[target][0] == "-g" || endingTargets.contains(next) { return true }
+            if endsEverything(next, in: table, depth: depth + 1) { return true }
+        }
+        return false
     }
 
     /// The targets of iptables-extensions(8) that decide about a packet for the rest of a built-in chain.

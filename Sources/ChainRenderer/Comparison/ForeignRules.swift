@@ -2,19 +2,23 @@
 struct ForeignRules {
     let table: RuleSet.Table
 
-    /// The rule as one that ends a packet's way; nil if it lets every packet go on.
+    /// The rule as one that ends every new connection's way, at least of one protocol; nil for any other.
     ///
-    /// A chain that it leads to ends the way if one of its rules does for whatever comes there. Chains that end it for
-    /// some packets are passed over: network plugins put theirs first, and decide there about their own.
+    /// A rule with other conditions is about packets that somebody has picked, and is left to its author: the same rules
+    /// count as those that an apply moves our jumps before (docs/decisions/0003-where-our-jumps-stand.md). A chain that
+    /// it leads to ends the way if one of its rules does for whatever comes there.
     mutating func end(of rule: RuleMeaning) -> RuleMeaning? {
+        guard rule.matches.allSatisfy(\.holdsForEveryConnection) else { return nil }
         switch rule.target {
         case nil, .log, .mark, .connectionMark, .notrack, .other: return nil
         case .return:
             // In a built-in chain it leaves the packet to the policy.
             return RuleMeaning(matches: rule.matches, target: .accept)
-        case .jump(let chain), .goto(let chain):
-            guard let end = end(of: chain, depth: 0) else { return nil }
-            return RuleMeaning(matches: rule.matches, target: end)
+        case .jump(let chain):
+            return end(of: chain, depth: 0).map { RuleMeaning(matches: rule.matches, target: $0) }
+        case .goto(let chain):
+            // Nobody comes back from there.
+            return RuleMeaning(matches: rule.matches, target: end(of: chain, depth: 0) ?? .accept)
         default: return rule
         }
     }
@@ -37,5 +41,16 @@ struct ForeignRules {
             }
         }
         return nil
+    }
+}
+
+extension RuleMatch {
+    /// True for a protocol, and for connection states that new connections have.
+    fileprivate var holdsForEveryConnection: Bool {
+        switch self {
+        case .transport(_, .no), .accounting: true
+        case .connectionState(let states, .no): states.contains(.new)
+        default: false
+        }
     }
 }
