@@ -222,10 +222,49 @@ extension Namespace {
                 + ["--variant", variant])
     }
 
-    fileprivate func inflict(_ damage: Damage, _ variant: String) throws {
+    /// - Parameter translate: makes IPv6 words of IPv4 words; without it the damage is done to IPv4.
+    fileprivate func inflict(
+        _ damage: Damage, _ variant: String, translate: (([String]) throws -> [String])? = nil
+    ) throws {
         for command in damage.commands {
-            try require(["iptables-\(variant)"] + command.map { $0.replacingOccurrences(of: "_", with: " ") })
+            let words = command.map { $0.replacingOccurrences(of: "_", with: " ") }
+            try require(
+                [translate == nil ? "iptables-\(variant)" : "ip6tables-\(variant)"] + (translate?(words) ?? words))
         }
+    }
+}
+
+/// A cluster of IPv4 with the same names in IPv6: `198.19.22.131` becomes `fd00:198:19:22::131`.
+private final class TranslatedCluster {
+    private let folder = FileManager.default.temporaryDirectory.appending(path: "switchyard-\(UUID().uuidString)")
+
+    var options: [String] {
+        ["-f", folder.appending(path: "cluster.yaml").path, "--config", folder.appending(path: "config.yaml").path]
+    }
+
+    init(_ golden: GoldenCase) throws {
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        for (source, name) in [(golden.cluster, "cluster.yaml"), (golden.configuration, "config.yaml")] {
+            let text = try String(contentsOfFile: source, encoding: .utf8)
+            try Data(Self.translate(text).utf8).write(to: folder.appending(path: name))
+        }
+    }
+
+    deinit { try? FileManager.default.removeItem(at: folder) }
+
+    private static func translate(_ text: String) -> String {
+        text.replacing(/198\.19\.(\d+)\.(\d+):(\d+)/) { "[fd00:198:19:\($0.1)::\($0.2)]:\($0.3)" }
+            .replacing(/198\.19\.(\d+)\.(\d+)/) { "fd00:198:19:\($0.1)::\($0.2)" }
+            .replacing("10.0.0.0/8", with: "fd00::/8").replacing("10.0.0.1", with: "fd00::1")
+            .replacing("IPv4", with: "IPv6")
+    }
+
+    /// The words of a command, with the endpoint's chain as it is called in IPv6.
+    func translate(_ words: [String], in namespace: Namespace, _ variant: String) throws -> [String] {
+        let saved = try namespace.require(["ip6tables-\(variant)-save", "-t", "nat"])
+        let rule = saved.split(separator: "\n").first { $0.hasSuffix("--to-destination [fd00:198:19:22::131]:80") }
+        let chain = rule.map { String($0.split(separator: " ")[1]) } ?? Damage.endpoint
+        return words.map { Self.translate($0).replacing(Damage.endpoint, with: chain) }
     }
 }
 
@@ -273,6 +312,28 @@ struct DiffLiveTests {
             }
             try namespace.apply(yaobank, variant)
             let mended = try namespace.diff(yaobank, variant, "--family", "ipv4")
+            #expect(
+                damage.left.map(mended.output.contains) ?? mended.output.isEmpty,
+                "\(damage.name), after apply: \(mended.output)")
+        }
+    }
+
+    @Test("names each damage of IPv6 in one finding, and apply mends it", arguments: ["legacy", "nft"])
+    func damageOfIPv6(_ variant: String) throws {
+        let cluster = try TranslatedCluster(yaobank)
+        for damage in Damage.all {
+            let namespace = try Namespace()
+            let command = { (name: String) in
+                try namespace.run(
+                    [BuiltProducts.switchyard, name, "--variant", variant, "--family", "ipv6"] + cluster.options)
+            }
+            #expect(try command("apply").status == 0)
+            try namespace.inflict(damage, variant) { try cluster.translate($0, in: namespace, variant) }
+            let result = try command("diff")
+            #expect(result.status == 1, "\(damage.name): \(result.output)\(result.errors)")
+            #expect(result.output.hasPrefix("IPv6: 1 difference\n"), "\(damage.name): \(result.output)")
+            #expect(try command("apply").status == 0)
+            let mended = try command("diff")
             #expect(
                 damage.left.map(mended.output.contains) ?? mended.output.isEmpty,
                 "\(damage.name), after apply: \(mended.output)")
