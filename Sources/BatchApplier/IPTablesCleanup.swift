@@ -62,10 +62,10 @@ extension IPTablesCleanup {
             return table
         }
         let filter = state[IPTablesBatch.TableName.filter.rawValue]
-        let loopbackGuard = filter?[OwnedChains.loopbackGuard]
+        let loopbackGuard = filter?[IPTablesChainNames.loopbackGuard]
         hasLoopbackGuard = loopbackGuard != nil
         let isReached = filter?["INPUT"]?.rules.contains { rule in
-            RuleClauses(rule).target == OwnedChains.loopbackGuard
+            RuleClauses(rule).target == IPTablesChainNames.loopbackGuard
         }
         guardsLoopback = isReached == true && loopbackGuard?.rules.isEmpty == false
     }

@@ -6,23 +6,15 @@ import ProxyCore
 /// The kubelet's chains are not among them. It makes KUBE-KUBELET-CANARY, KUBE-IPTABLES-HINT and, in older versions,
 /// KUBE-MARK-DROP alone; KUBE-FIREWALL with its jumps is the kubelet's as much as kube-proxy's.
 enum OwnedChains {
-    /// The chain that drops other hosts' packets to loopback addresses.
-    static let loopbackGuard = "KUBE-FIREWALL"
-
-    private static let canary = "KUBE-PROXY-CANARY"
-    /// Those of iptables mode, then those that only ipvs mode has.
-    private static let shared: Set = [
-        "KUBE-SERVICES", "KUBE-EXTERNAL-SERVICES", "KUBE-NODEPORTS", "KUBE-POSTROUTING", "KUBE-MARK-MASQ",
-        "KUBE-FORWARD", "KUBE-PROXY-FIREWALL", "KUBE-PROXY-CANARY",
-        "KUBE-NODE-PORT", "KUBE-LOAD-BALANCER", "KUBE-SOURCE-RANGES", "KUBE-IPVS-FILTER", "KUBE-IPVS-OUT-FILTER",
-    ]
-    /// KUBE-XLB- is what KUBE-EXT- was called up to Kubernetes 1.23.
-    private static let prefixes = ["KUBE-SVC-", "KUBE-SVL-", "KUBE-EXT-", "KUBE-XLB-", "KUBE-FW-", "KUBE-SEP-"]
+    private static let shared = IPTablesChainNames.shared.union(IPTablesChainNames.onlyIPVS)
+    private static let prefixes =
+        IPTablesChainNames.servicePrefixes + [IPTablesChainNames.endpointPrefix, IPTablesChainNames.formerPrefix]
 
     static func contains(_ name: String, in table: IPTablesBatch.TableName) -> Bool {
         switch table {
-        case .mangle: name == canary
-        case .filter, .nat: shared.contains(name) || prefixes.contains { name.hasPrefix($0) }
+        case .mangle: name == IPTablesChainNames.canary
+        case .filter, .nat:
+            shared.contains(name) || name == IPTablesChainNames.canary || prefixes.contains { name.hasPrefix($0) }
         }
     }
 

@@ -22,5 +22,5 @@ enum ServiceChain {
     }
 
     /// The prefixes of every chain that belongs to a service port: a chain named so that no plan asks for is stale.
-    static let ownedPrefixes = ["KUBE-SVC-", "KUBE-SVL-", "KUBE-EXT-", "KUBE-FW-", "KUBE-SEP-"]
+    static let ownedPrefixes = IPTablesChainNames.servicePrefixes + [IPTablesChainNames.endpointPrefix]
 }

@@ -1,3 +1,5 @@
+import ProxyCore
+
 /// One table, wanted and found.
 struct TablePair {
     let wanted: RuleSet.Table
@@ -9,7 +11,7 @@ struct TablePair {
         self.wanted = wanted
         self.found = found
         leavesPlaceOfGuard = leavesGuardToKubelet
-        leavesGuard = leavesGuardToKubelet && (wanted[OwnChain.loopbackGuard]?.rules.isEmpty ?? true)
+        leavesGuard = leavesGuardToKubelet && (wanted[IPTablesChainNames.loopbackGuard]?.rules.isEmpty ?? true)
     }
 
     /// The number of rules of ours, jumps included.
@@ -24,7 +26,7 @@ struct TablePair {
     }
 
     private func isCompared(_ chain: String) -> Bool {
-        OwnChain.isOurs(chain) && !(leavesGuard && chain == OwnChain.loopbackGuard)
+        OwnChain.isOurs(chain) && !(leavesGuard && chain == IPTablesChainNames.loopbackGuard)
     }
 
     /// The rules of a built-in chain that lead to chains of ours, with their places.
@@ -41,7 +43,7 @@ struct TablePair {
 
     func findings() -> [Finding] {
         // Where the jumps to it stand depends on which program came first, and nobody moves them.
-        var order = PacketOrder(wanted, freeChain: leavesPlaceOfGuard ? OwnChain.loopbackGuard : nil)
+        var order = PacketOrder(wanted, freeChain: leavesPlaceOfGuard ? IPTablesChainNames.loopbackGuard : nil)
         var findings: [Finding] = []
         for chain in wanted.chains where chain.isBuiltIn { findings += jumpFindings(chain.name, &order) }
         for chain in found.chains where chain.isBuiltIn && wanted[chain.name] == nil {
