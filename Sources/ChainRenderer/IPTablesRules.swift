@@ -88,14 +88,16 @@ public struct IPTablesRules: Sendable {
 extension IPTablesRules {
     /// Everything, whatever has been committed before.
     public mutating func fullBatch() -> IPTablesBatch {
-        fullBatch(natText: TopLevelChains.natTable(node, fragments(sortedNames())))
+        fullBatch(fragments(sortedNames()), ownChains: true)
     }
 
-    private mutating func fullBatch(natText: [UInt8]) -> IPTablesBatch {
-        let filterText = TopLevelChains.filterTable(node, options, fragments(sortedNames()))
-        return IPTablesBatch(
+    private func fullBatch(_ fragments: [ServiceFragment], ownChains: Bool) -> IPTablesBatch {
+        IPTablesBatch(
             family: node.family,
-            tables: [.init(name: .filter, text: filterText), .init(name: .nat, text: natText)],
+            tables: [
+                .init(name: .filter, text: TopLevelChains.filterTable(node, options, fragments)),
+                .init(name: .nat, text: TopLevelChains.natTable(node, fragments, ownChains: ownChains)),
+            ],
             jumps: TopLevelChains.jumps, ownedChainPrefixes: ServiceChain.ownedPrefixes, sysctls: sysctls)
     }
 
@@ -109,7 +111,9 @@ extension IPTablesRules {
     public mutating func fullBatches(chainLimit: Int) -> [IPTablesBatch] {
         let all = fragments(sortedNames())
         let names = all.map(\.chainNames)
-        guard names.reduce(0, { $0 + $1.count }) > chainLimit else { return [fullBatch()] }
+        guard names.reduce(0, { $0 + $1.count }) > chainLimit else {
+            return [fullBatch(all, ownChains: true)]
+        }
         var batches: [IPTablesBatch] = []
         var start = 0
         while start < all.count {
@@ -123,7 +127,7 @@ extension IPTablesRules {
             if count > 0 { batches.append(IPTablesBatch(family: node.family, tables: [.init(name: .nat, text: text)])) }
             start = end
         }
-        var last = fullBatch(natText: TopLevelChains.natTable(node, all, ownChains: false))
+        var last = fullBatch(all, ownChains: false)
         last.keptChains = Set(names.joined())
         return batches + [last]
     }

@@ -82,7 +82,7 @@ enum TopLevelChains {
     }
 
     /// - Parameter ownChains: whether the services' own chains are in it, or only the rules that lead to them.
-    static func natTable(_ node: NodePlan, _ fragments: [ServiceFragment], ownChains: Bool = true) -> [UInt8] {
+    static func natTable(_ node: NodePlan, _ fragments: [ServiceFragment], ownChains: Bool) -> [UInt8] {
         var head = RuleWriter(capacity: 1024)
         head.write("*nat\n")
         for chain in natChains { head.writeDeclaration(chain) }
