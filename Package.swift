@@ -16,10 +16,24 @@ let package = Package(
     products: [
         .executable(name: "switchyard", targets: ["switchyard"])
     ],
+    traits: [
+        .trait(
+            name: "Cluster",
+            description:
+                "Objects from a cluster's API server; without it manifests are the only source and nothing of HTTP is built"
+        ),
+        .default(enabledTraits: ["Cluster"]),
+    ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+        .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0", traits: []),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
         .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
     ],
     targets: [
@@ -39,16 +53,45 @@ let package = Package(
             name: "EndpointWatcher",
             dependencies: ["ProxyCore", .product(name: "Yams", package: "Yams")],
             swiftSettings: settings),
+        // The same objects from a cluster's API server: list, watch, protobuf, TLS, credentials.
+        .target(
+            name: "KubernetesAPI",
+            dependencies: [
+                "ProxyCore", "EndpointWatcher",
+                .product(name: "AsyncHTTPClient", package: "async-http-client", condition: .when(traits: ["Cluster"])),
+                .product(name: "NIOCore", package: "swift-nio", condition: .when(traits: ["Cluster"])),
+                .product(name: "NIOHTTP1", package: "swift-nio", condition: .when(traits: ["Cluster"])),
+                .product(name: "NIOPosix", package: "swift-nio", condition: .when(traits: ["Cluster"])),
+                .product(name: "NIOSSL", package: "swift-nio-ssl", condition: .when(traits: ["Cluster"])),
+                .product(name: "SwiftProtobuf", package: "swift-protobuf", condition: .when(traits: ["Cluster"])),
+                .product(name: "Subprocess", package: "swift-subprocess"),
+            ],
+            exclude: ["Protobuf/kubernetes.proto"],
+            swiftSettings: settings),
+        .systemLibrary(name: "CMnl", pkgConfig: "libmnl", providers: [.apt(["libmnl-dev"])]),
         // The only module that touches the kernel.
         .target(
             name: "BatchApplier",
-            dependencies: ["ProxyCore", .product(name: "Subprocess", package: "swift-subprocess")],
+            dependencies: ["ProxyCore", "CMnl", .product(name: "Subprocess", package: "swift-subprocess")],
+            swiftSettings: settings),
+        // Objects in, commits out: when to sync, what to retry, what to check.
+        .target(
+            name: "SyncLoop",
+            dependencies: [
+                "ProxyCore", "ChainRenderer", "EndpointWatcher", "BatchApplier",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
             swiftSettings: settings),
         .executableTarget(
             name: "switchyard",
             dependencies: [
-                "ProxyCore", "ChainRenderer", "EndpointWatcher", "BatchApplier",
+                "ProxyCore", "ChainRenderer", "EndpointWatcher", "BatchApplier", "SyncLoop",
+                .target(name: "KubernetesAPI", condition: .when(traits: ["Cluster"])),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ],
             swiftSettings: settings),
 
@@ -58,6 +101,24 @@ let package = Package(
             swiftSettings: settings),
         // TCP and UDP servers and clients that run inside the namespaces of traffic tests and of the demo.
         .executableTarget(name: "traffic-peer", path: "Tests/TrafficPeer", swiftSettings: settings),
+        // Calls of the netlink sockets, to be made inside the namespaces of kernel tests.
+        .executableTarget(
+            name: "netlink-peer", dependencies: ["BatchApplier", "ProxyCore"], path: "Tests/NetlinkPeer",
+            swiftSettings: settings),
+        // An API server for tests: lists, watches, bookmarks, both encodings, and faults on demand.
+        .target(
+            name: "TestAPIServer",
+            dependencies: [
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+            ],
+            path: "Tests/TestAPIServer", swiftSettings: settings),
+        // The same as a program, to be run inside the namespace of a daemon under test.
+        .executableTarget(
+            name: "test-api-server", dependencies: ["TestAPIServer"], path: "Tests/TestAPIServerProgram",
+            swiftSettings: settings),
         .executableTarget(
             name: "render-bench",
             dependencies: ["ProxyCore", "ChainRenderer", "EndpointWatcher", "TestSupport"],
@@ -71,9 +132,25 @@ let package = Package(
         .testTarget(
             name: "EndpointWatcherTests", dependencies: ["EndpointWatcher", "TestSupport"], swiftSettings: settings),
         .testTarget(
-            name: "BatchApplierTests", dependencies: ["BatchApplier", "TestSupport"], swiftSettings: settings),
+            name: "KubernetesAPITests",
+            dependencies: [
+                "KubernetesAPI", "EndpointWatcher", "ProxyCore", "TestSupport", "TestAPIServer",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+            ],
+            swiftSettings: settings),
+        .testTarget(
+            name: "SyncLoopTests", dependencies: ["SyncLoop", "ChainRenderer", "TestSupport"], swiftSettings: settings),
+        .testTarget(
+            name: "BatchApplierTests", dependencies: ["BatchApplier", "netlink-peer", "TestSupport"],
+            swiftSettings: settings),
         .testTarget(
             name: "SwitchyardTests",
-            dependencies: ["switchyard", "traffic-peer", "ProxyCore", "TestSupport"], swiftSettings: settings),
+            dependencies: [
+                "switchyard", "traffic-peer", "test-api-server", "TestAPIServer", "ProxyCore", "TestSupport",
+            ],
+            swiftSettings: settings),
     ]
 )

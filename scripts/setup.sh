@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Installs the programs that the tests and the demo call. Does nothing where they are all there.
+# Installs the programs that the tests and the demo call, and the C library that is built against. Does nothing where they are all there.
 set -euo pipefail
 
-# program:Debian package
+# program or file:Debian package
 needed=(
     ip:iproute2
     iptables-legacy-restore:iptables
@@ -11,6 +11,8 @@ needed=(
     ipset:ipset
     conntrack:conntrack
     nfacct:nfacct
+    openssl:openssl
+    /usr/include/libmnl/libmnl.h:libmnl-dev
 )
 
 # The daemon's tools lie in sbin, which is not on every user's path.
@@ -18,7 +20,7 @@ PATH="$PATH:/usr/sbin:/sbin"
 
 missing=()
 for entry in "${needed[@]}"; do
-    command -v "${entry%%:*}" >/dev/null || missing+=("${entry##*:}")
+    [[ -e ${entry%%:*} && $entry == /* ]] || command -v "${entry%%:*}" >/dev/null || missing+=("${entry##*:}")
 done
 
 if ((${#missing[@]} > 0)); then
