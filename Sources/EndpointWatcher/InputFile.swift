@@ -1,9 +1,9 @@
 import Glibc
 
 /// A file that could not be read.
-struct ReadFailure: Error {
+package struct ReadFailure: Error {
     /// The sentence about the file: `cannot be opened: No such file or directory`.
-    var sentence: String
+    package var sentence: String
 
     init(sentence: String) {
         self.sentence = sentence
@@ -22,6 +22,11 @@ final class InputFile {
     init(path: String) throws(ReadFailure) {
         descriptor = path == "-" ? 0 : open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { throw ReadFailure("opened", errno: errno) }
+    }
+
+    /// Takes over an open descriptor.
+    init(descriptor: Int32) {
+        self.descriptor = descriptor
     }
 
     deinit {
@@ -44,6 +49,14 @@ final class InputFile {
         buffer.append(contentsOf: piece)
         return !piece.isEmpty
     }
+}
+
+/// The bytes of a whole file, or of standard input for `-`.
+package func fileBytes(path: String) throws(ReadFailure) -> [UInt8] {
+    let file = try InputFile(path: path)
+    var bytes: [UInt8] = []
+    while try file.read(into: &bytes) {}
+    return bytes
 }
 
 /// read(2), which a method of the same name hides.

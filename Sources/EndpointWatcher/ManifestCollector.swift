@@ -4,26 +4,6 @@ import Yams
 
 /// Turns documents into object changes, and keeps what is at fault.
 struct ManifestCollector {
-    /// What identifies an object among all that were read.
-    private enum Key: Hashable {
-        case service(ObjectName)
-        case endpointSlice(ObjectName)
-        case node(String)
-        case serviceCIDR(String)
-        case deletion
-
-        /// The kind and the name.
-        var description: String {
-            switch self {
-            case .service(let name): "Service \(name)"
-            case .endpointSlice(let name): "EndpointSlice \(name)"
-            case .node(let name): "Node \(name)"
-            case .serviceCIDR(let name): "ServiceCIDR \(name)"
-            case .deletion: ""
-            }
-        }
-    }
-
     /// A kind or version that is not read.
     private struct UnreadKind: Hashable {
         var kind: String
@@ -44,22 +24,25 @@ struct ManifestCollector {
     }
 
     var diagnostics: [Diagnostic] = []
-    private var changes: [ObjectChange] = []
-    private var places: [Key: (index: Int, file: Int, line: Int)] = [:]
+    /// What could be read, whatever else is at fault.
+    private(set) var changes: [ObjectChange] = []
+    private(set) var documentCount = 0
+    private var places: [ObjectIdentity: (index: Int, file: Int, line: Int)] = [:]
     private var files: [String] = []
     private var unread: [(kind: UnreadKind, line: Int, count: Int)] = []
     private var unreadIndex: [UnreadKind: Int] = [:]
-    private var pool = StringPool()
+    /// Whoever reads file by file hands it on, so that equal texts are kept once among all.
+    var pool = StringPool()
 
     /// Reads every document of a file.
     mutating func read(_ documents: inout DocumentReader, of name: String) throws(ReadFailure) {
         files.append(name)
-        var isEmpty = true
+        let earlierCount = documentCount
         while let document = try documents.next() {
-            isEmpty = false
+            documentCount += 1
             read(Part(bytes: document.bytes, line: document.line, contentLine: document.contentLine))
         }
-        if isEmpty { report(.error, nil, "has no documents") }
+        if documentCount == earlierCount { report(.error, nil, "has no documents") }
         for (kind, line, count) in unread { report(.note, line, Self.sentence(kind, count)) }
         unread = []
         unreadIndex = [:]
@@ -211,18 +194,11 @@ struct ManifestCollector {
 
     /// Keeps a change; of two for the same object, the later.
     private mutating func keep(_ change: ObjectChange, line: Int) {
-        let key: Key =
-            switch change {
-            case .service(let service): .service(service.name)
-            case .endpointSlice(let slice): .endpointSlice(slice.name)
-            case .node(let node): .node(node.name)
-            case .serviceCIDR(let range): .serviceCIDR(range.name)
-            case .serviceDeleted, .endpointSliceDeleted, .nodeDeleted, .serviceCIDRDeleted: .deletion
-            }
+        let key = ObjectIdentity(change)
         let file = files.count - 1
         if let earlier = places[key] {
             let place = "\(files[earlier.file]):\(earlier.line)"
-            report(.note, line, "\(key.description): is also in \(place); the later one, here, is taken")
+            report(.note, line, "\(key): is also in \(place); the later one, here, is taken")
             changes[earlier.index] = change
             places[key] = (earlier.index, file, line)
         } else {

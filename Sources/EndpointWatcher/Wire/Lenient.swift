@@ -22,6 +22,11 @@ package enum Lenient<Value: Sendable>: Sendable {
         }
     }
 
+    /// A value that may not be there.
+    package init(_ value: Value?) {
+        self = value.map { .value($0) } ?? .missing
+    }
+
     var isMissing: Bool {
         if case .missing = self { true } else { false }
     }
@@ -50,10 +55,14 @@ extension KeyedDecodingContainer {
 }
 
 /// A whole number, with an error that tells its place if it is none: decoders do not always.
-struct WireNumber: Decodable, Sendable {
-    var value: Int
+package struct WireNumber: Decodable, Sendable {
+    package var value: Int
 
-    init(from decoder: any Decoder) throws {
+    package init(_ value: Int) {
+        self.value = value
+    }
+
+    package init(from decoder: any Decoder) throws {
         do {
             value = try decoder.singleValueContainer().decode(Int.self)
         } catch {

@@ -2,36 +2,48 @@ import ProxyCore
 
 /// The fields of an EndpointSlice that are read, as the API spells them.
 package struct WireEndpointSlice: Decodable, Sendable {
-    struct Port: Decodable, Sendable {
-        var name: String?
-        var `protocol`: String?
-        var port: WireNumber?
+    package struct Port: Decodable, Sendable {
+        package var name: String?
+        package var `protocol`: String?
+        package var port: WireNumber?
+
+        package init() {}
     }
 
-    struct Endpoint: Decodable, Sendable {
-        struct Conditions: Decodable, Sendable {
-            var ready: Bool?
-            var serving: Bool?
-            var terminating: Bool?
+    package struct Endpoint: Decodable, Sendable {
+        package struct Conditions: Decodable, Sendable {
+            package var ready: Bool?
+            package var serving: Bool?
+            package var terminating: Bool?
+
+            package init() {}
         }
 
-        struct Hints: Decodable, Sendable {
-            struct Hint: Decodable, Sendable {
-                var name: String?
+        package struct Hints: Decodable, Sendable {
+            package struct Hint: Decodable, Sendable {
+                package var name: String?
+
+                package init() {}
             }
 
-            var forZones: [Hint]?
-            var forNodes: [Hint]?
+            package var forZones: [Hint]?
+            package var forNodes: [Hint]?
+
+            package init() {}
         }
 
-        var addresses: [String]?
-        var conditions: Conditions?
-        var nodeName: String?
-        var hints: Hints?
+        package var addresses: [String]?
+        package var conditions: Conditions?
+        package var nodeName: String?
+        package var hints: Hints?
+
+        package init() {}
     }
 
-    var metadata: Lenient<WireMetadata> = .missing
-    var addressType: Lenient<String> = .missing
-    var ports: Lenient<[Lenient<Port>]> = .missing
-    var endpoints: Lenient<[Lenient<Endpoint>]> = .missing
+    package var metadata: Lenient<WireMetadata> = .missing
+    package var addressType: Lenient<String> = .missing
+    package var ports: Lenient<[Lenient<Port>]> = .missing
+    package var endpoints: Lenient<[Lenient<Endpoint>]> = .missing
+
+    package init() {}
 }

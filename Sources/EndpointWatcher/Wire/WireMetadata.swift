@@ -15,11 +15,51 @@ package struct WireMetadata: Decodable, Sendable {
         var proxy: Lenient<String> = .missing
         var headless: Lenient<String> = .missing
         var zone: Lenient<String> = .missing
+
+        package init() {}
+
+        /// The labels that are read out of all those of an object.
+        package init(_ labels: [String: String]) {
+            service = Lenient(labels[CodingKeys.service.rawValue])
+            proxy = Lenient(labels[CodingKeys.proxy.rawValue])
+            headless = Lenient(labels[CodingKeys.headless.rawValue])
+            zone = Lenient(labels[CodingKeys.zone.rawValue])
+        }
     }
 
-    var name: Lenient<String> = .missing
-    var namespace: Lenient<String> = .missing
-    var labels: Lenient<Labels> = .missing
+    /// The annotations that are read, all of them a server's own.
+    package struct Annotations: Decodable, Sendable {
+        enum CodingKeys: String, CodingKey {
+            case initialEventsEnd = "k8s.io/initial-events-end"
+        }
+
+        var initialEventsEnd: Lenient<String> = .missing
+
+        package init() {}
+
+        /// The annotations that are read out of all those of an object.
+        package init(_ annotations: [String: String]) {
+            initialEventsEnd = Lenient(annotations[CodingKeys.initialEventsEnd.rawValue])
+        }
+    }
+
+    package var name: Lenient<String> = .missing
+    package var namespace: Lenient<String> = .missing
+    package var labels: Lenient<Labels> = .missing
+    package var resourceVersion: Lenient<String> = .missing
+    package var annotations: Lenient<Annotations> = .missing
+
+    package init() {}
+
+    /// The version, empty if there is none.
+    package var version: String { if case .value(let text) = resourceVersion { text } else { "" } }
+
+    /// True for the bookmark after the last object of a streaming list.
+    package var endsInitialEvents: Bool {
+        guard case .value(let annotations) = annotations, case .value("true") = annotations.initialEventsEnd
+        else { return false }
+        return true
+    }
 
     /// Names the object in messages: `default/web`; nil without a name.
     func subject(isNamespaced: Bool) -> String? {

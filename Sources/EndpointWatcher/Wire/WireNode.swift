@@ -2,23 +2,31 @@ import ProxyCore
 
 /// The fields of a Node that are read, as the API spells them.
 package struct WireNode: Decodable, Sendable {
-    struct Spec: Decodable, Sendable {
-        var podCIDR: Lenient<String> = .missing
-        var podCIDRs: Lenient<[Lenient<String>]> = .missing
+    package struct Spec: Decodable, Sendable {
+        package var podCIDR: Lenient<String> = .missing
+        package var podCIDRs: Lenient<[Lenient<String>]> = .missing
+
+        package init() {}
     }
 
-    struct Status: Decodable, Sendable {
-        struct Address: Decodable, Sendable {
-            var type: String?
-            var address: String?
+    package struct Status: Decodable, Sendable {
+        package struct Address: Decodable, Sendable {
+            package var type: String?
+            package var address: String?
+
+            package init() {}
         }
 
-        var addresses: Lenient<[Lenient<Address>]> = .missing
+        package var addresses: Lenient<[Lenient<Address>]> = .missing
+
+        package init() {}
     }
 
-    var metadata: Lenient<WireMetadata> = .missing
-    var spec: Lenient<Spec> = .missing
-    var status: Lenient<Status> = .missing
+    package var metadata: Lenient<WireMetadata> = .missing
+    package var spec: Lenient<Spec> = .missing
+    package var status: Lenient<Status> = .missing
+
+    package init() {}
 
     /// The Node; a fault in it refuses the input, for every rule depends on the node.
     func node(_ faults: inout [InputFault]) -> Node? {
@@ -55,12 +63,16 @@ package struct WireNode: Decodable, Sendable {
 
 /// The fields of a ServiceCIDR that are read, as the API spells them.
 package struct WireServiceCIDR: Decodable, Sendable {
-    struct Spec: Decodable, Sendable {
-        var cidrs: Lenient<[Lenient<String>]> = .missing
+    package struct Spec: Decodable, Sendable {
+        package var cidrs: Lenient<[Lenient<String>]> = .missing
+
+        package init() {}
     }
 
-    var metadata: Lenient<WireMetadata> = .missing
-    var spec: Lenient<Spec> = .missing
+    package var metadata: Lenient<WireMetadata> = .missing
+    package var spec: Lenient<Spec> = .missing
+
+    package init() {}
 
     /// The ServiceCIDR; a fault in it refuses the input.
     func serviceCIDR(_ faults: inout [InputFault]) -> ServiceCIDR? {

@@ -89,19 +89,48 @@ package enum WireObject: Decodable, Sendable {
         }
     }
 
+    /// The kind, nil for what is no object of a kind that is read.
+    package var kind: ObjectKind? {
+        switch self {
+        case .service: .service
+        case .endpointSlice: .endpointSlice
+        case .node: .node
+        case .serviceCIDR: .serviceCIDR
+        case .list, .unread, .faulty: nil
+        }
+    }
+
+    /// Nil if there is none, or it is no object.
+    package var metadata: WireMetadata? {
+        let field: Lenient<WireMetadata> =
+            switch self {
+            case .service(let wire): wire.metadata
+            case .endpointSlice(let wire): wire.metadata
+            case .node(let wire): wire.metadata
+            case .serviceCIDR(let wire): wire.metadata
+            case .list, .unread, .faulty: .missing
+            }
+        return if case .value(let metadata) = field { metadata } else { nil }
+    }
+
+    /// What identifies the object; nil without a name that can be one.
+    package var key: ObjectKey? {
+        guard let kind, let metadata else { return nil }
+        var faults: [InputFault] = []
+        switch kind {
+        case .service: return metadata.objectName(limit: 63, &faults, else: "").map { .service($0) }
+        case .endpointSlice: return metadata.objectName(limit: 253, &faults, else: "").map { .endpointSlice($0) }
+        case .node: return metadata.clusterName(&faults).map { .node($0) }
+        case .serviceCIDR: return metadata.clusterName(&faults).map { .serviceCIDR($0) }
+        }
+    }
+
     /// Names the object in messages: `Service default/web`.
     package var subject: String {
-        let (kind, metadata, isNamespaced): (String, Lenient<WireMetadata>, Bool) =
-            switch self {
-            case .service(let wire): ("Service", wire.metadata, true)
-            case .endpointSlice(let wire): ("EndpointSlice", wire.metadata, true)
-            case .node(let wire): ("Node", wire.metadata, false)
-            case .serviceCIDR(let wire): ("ServiceCIDR", wire.metadata, false)
-            case .list, .unread, .faulty: ("", .missing, false)
-            }
-        guard case .value(let metadata) = metadata, let name = metadata.subject(isNamespaced: isNamespaced)
-        else { return kind }
-        return "\(kind) \(name)"
+        guard let kind else { return "" }
+        let isNamespaced = kind == .service || kind == .endpointSlice
+        guard let name = metadata?.subject(isNamespaced: isNamespaced) else { return kind.rawValue }
+        return "\(kind.rawValue) \(name)"
     }
 }
 

@@ -2,50 +2,66 @@ import ProxyCore
 
 /// The fields of a Service that are read, as the API spells them.
 package struct WireService: Decodable, Sendable {
-    struct Port: Decodable, Sendable {
-        var name: String?
-        var `protocol`: String?
-        var port: WireNumber?
-        var nodePort: WireNumber?
+    package struct Port: Decodable, Sendable {
+        package var name: String?
+        package var `protocol`: String?
+        package var port: WireNumber?
+        package var nodePort: WireNumber?
+
+        package init() {}
     }
 
-    struct SessionAffinityConfig: Decodable, Sendable {
-        struct ClientIP: Decodable, Sendable {
-            var timeoutSeconds: Lenient<Int> = .missing
+    package struct SessionAffinityConfig: Decodable, Sendable {
+        package struct ClientIP: Decodable, Sendable {
+            package var timeoutSeconds: Lenient<Int> = .missing
+
+            package init() {}
         }
 
-        var clientIP: Lenient<ClientIP> = .missing
+        package var clientIP: Lenient<ClientIP> = .missing
+
+        package init() {}
     }
 
-    struct Spec: Decodable, Sendable {
-        var type: Lenient<String> = .missing
-        var clusterIP: Lenient<String> = .missing
-        var clusterIPs: Lenient<[Lenient<String>]> = .missing
-        var ipFamilies: Lenient<[Lenient<String>]> = .missing
-        var ports: Lenient<[Lenient<Port>]> = .missing
-        var externalIPs: Lenient<[Lenient<String>]> = .missing
-        var loadBalancerSourceRanges: Lenient<[Lenient<String>]> = .missing
-        var externalTrafficPolicy: Lenient<String> = .missing
-        var internalTrafficPolicy: Lenient<String> = .missing
-        var healthCheckNodePort: Lenient<Int> = .missing
-        var sessionAffinity: Lenient<String> = .missing
-        var sessionAffinityConfig: Lenient<SessionAffinityConfig> = .missing
+    package struct Spec: Decodable, Sendable {
+        package var type: Lenient<String> = .missing
+        package var clusterIP: Lenient<String> = .missing
+        package var clusterIPs: Lenient<[Lenient<String>]> = .missing
+        package var ipFamilies: Lenient<[Lenient<String>]> = .missing
+        package var ports: Lenient<[Lenient<Port>]> = .missing
+        package var externalIPs: Lenient<[Lenient<String>]> = .missing
+        package var loadBalancerSourceRanges: Lenient<[Lenient<String>]> = .missing
+        package var externalTrafficPolicy: Lenient<String> = .missing
+        package var internalTrafficPolicy: Lenient<String> = .missing
+        package var healthCheckNodePort: Lenient<Int> = .missing
+        package var sessionAffinity: Lenient<String> = .missing
+        package var sessionAffinityConfig: Lenient<SessionAffinityConfig> = .missing
+
+        package init() {}
     }
 
-    struct Status: Decodable, Sendable {
-        struct Ingress: Decodable, Sendable {
-            var ip: String?
-            var ipMode: String?
+    package struct Status: Decodable, Sendable {
+        package struct Ingress: Decodable, Sendable {
+            package var ip: String?
+            package var ipMode: String?
+
+            package init() {}
         }
 
-        struct LoadBalancer: Decodable, Sendable {
-            var ingress: Lenient<[Lenient<Ingress>]> = .missing
+        package struct LoadBalancer: Decodable, Sendable {
+            package var ingress: Lenient<[Lenient<Ingress>]> = .missing
+
+            package init() {}
         }
 
-        var loadBalancer: Lenient<LoadBalancer> = .missing
+        package var loadBalancer: Lenient<LoadBalancer> = .missing
+
+        package init() {}
     }
 
-    var metadata: Lenient<WireMetadata> = .missing
-    var spec: Lenient<Spec> = .missing
-    var status: Lenient<Status> = .missing
+    package var metadata: Lenient<WireMetadata> = .missing
+    package var spec: Lenient<Spec> = .missing
+    package var status: Lenient<Status> = .missing
+
+    package init() {}
 }
