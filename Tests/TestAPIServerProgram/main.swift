@@ -1,0 +1,3 @@
+import TestAPIServer
+
+await TestAPIServerProgram.run(arguments: Array(CommandLine.arguments.dropFirst()))
