@@ -6,7 +6,7 @@ import TestSupport
 struct RuleMeasurement {
     static let header = """
         iptables rules, 10 endpoints a service; times in ms, x = times the copy of the whole text
-          services  comments     plan   render together        x     copy 1 change        x text, MB   peak memory beside the text, MB
+          services  comments     plan   render together        x     copy 1 change        x 1 service text, MB   peak memory beside the text, MB
         """
 
     let cluster: LargeCluster
@@ -54,12 +54,31 @@ struct RuleMeasurement {
             rules.didCommit()
             return time
         }
+        let added = addedService(&state, &rules)
         let size = Double(text.count) / 1e6
         print(
             column(Double(cluster.services), 0), hasComments ? "       yes" : "        no",
             column(planning, 1, width: 9), column(together - planning, 1, width: 9),
             column(together, 1, width: 9), column(together / copy, 1, width: 9), column(copy, 1, width: 9),
-            column(change, 3, width: 9), column(change / copy, 4, width: 9), column(size, 1, width: 9),
+            column(change, 3, width: 9), column(change / copy, 4, width: 9), column(added, 2, width: 10),
+            column(size, 1, width: 9),
             column(peak - size, 0, width: 14), separator: "")
+    }
+
+    /// Milliseconds to plan and render a service that is added: the shared chain of all services is in the batch.
+    private func addedService(_ state: inout ClusterState, _ rules: inout IPTablesRules) -> Double {
+        let larger = LargeCluster(services: cluster.services + 51, endpointsEach: 10)
+        return median(51) { number in
+            var batch: [IPTablesBatch] = []
+            let time = milliseconds {
+                state.apply(.service(larger.service(cluster.services + number)))
+                state.apply(.endpointSlice(larger.slice(cluster.services + number)))
+                rules.update(state.takeTouched(), from: state)
+                batch = rules.nextBatches(chainLimit: 1000)
+            }
+            precondition(batch.count == 1)
+            rules.didCommit()
+            return time
+        }
     }
 }

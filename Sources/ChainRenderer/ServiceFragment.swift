@@ -32,6 +32,8 @@ struct ServiceFragment: Sendable {
     var chains: ArraySlice<UInt8> { bytes[chainStart..<ownStart] }
     /// Rules of these chains.
     var own: ArraySlice<UInt8> { bytes[ownStart...] }
+    /// The number of the service port's own chains.
+    var chainCount: Int { chains.count { $0 == UInt8(ascii: "\n") } }
     /// The names of the service port's own chains.
     var chainNames: [String] {
         chains.split(separator: UInt8(ascii: "\n")).map { line in

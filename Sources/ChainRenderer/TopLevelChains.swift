@@ -42,9 +42,8 @@ enum TopLevelChains {
 
     // MARK: Tables
 
-    static func filterTable(
-        _ node: NodePlan, _ options: IPTablesRules.Options, _ fragments: [ServiceFragment]
-    ) -> [UInt8] {
+    /// The parts of a text of the filter table: the services' rules stand between head and tail.
+    static func filterParts(_ node: NodePlan, _ options: IPTablesRules.Options) -> (head: [UInt8], tail: [UInt8]) {
         var head = RuleWriter(capacity: 1024)
         head.write("*filter\n")
         for chain in filterChains { head.writeDeclaration(chain) }
@@ -73,16 +72,24 @@ enum TopLevelChains {
             COMMIT
 
             """)
+        return (Array(head.bytes), Array(tail.bytes))
+    }
+
+    static func filterTable(
+        _ node: NodePlan, _ options: IPTablesRules.Options, _ fragments: [ServiceFragment]
+    ) -> [UInt8] {
+        let (head, tail) = filterParts(node, options)
         var text: [UInt8] = []
-        text.reserveCapacity(head.count + fragments.reduce(tail.count) { $0 + $1.filter.count })
-        text.append(contentsOf: head.bytes)
+        text.reserveCapacity(fragments.reduce(head.count + tail.count) { $0 + $1.filter.count })
+        text.append(contentsOf: head)
         for fragment in fragments { text.append(contentsOf: fragment.filter) }
-        text.append(contentsOf: tail.bytes)
+        text.append(contentsOf: tail)
         return text
     }
 
-    /// - Parameter ownChains: whether the services' own chains are in it, or only the rules that lead to them.
-    static func natTable(_ node: NodePlan, _ fragments: [ServiceFragment], ownChains: Bool) -> [UInt8] {
+    /// The parts of a text of the nat table: the declarations of the services' chains stand between head and rules,
+    /// their rules between rules and tail.
+    static func natParts(_ node: NodePlan) -> (head: [UInt8], rules: [UInt8], tail: [UInt8]) {
         var head = RuleWriter(capacity: 1024)
         head.write("*nat\n")
         for chain in natChains { head.writeDeclaration(chain) }
@@ -104,19 +111,24 @@ enum TopLevelChains {
         var tail = RuleWriter(capacity: 512)
         writeNodePortTail(node, into: &tail)
         tail.write("COMMIT\n")
+        return (Array(head.bytes), Array(rules.bytes), Array(tail.bytes))
+    }
 
+    /// - Parameter ownChains: whether the services' own chains are in it, or only the rules that lead to them.
+    static func natTable(_ node: NodePlan, _ fragments: [ServiceFragment], ownChains: Bool) -> [UInt8] {
+        let (head, rules, tail) = natParts(node)
         var text: [UInt8] = []
         let fixed = head.count + rules.count + tail.count
         text.reserveCapacity(
             fragments.reduce(fixed) { $0 + $1.top.count + (ownChains ? $1.chains.count + $1.own.count : 0) })
-        text.append(contentsOf: head.bytes)
+        text.append(contentsOf: head)
         for fragment in fragments where ownChains { text.append(contentsOf: fragment.chains) }
-        text.append(contentsOf: rules.bytes)
+        text.append(contentsOf: rules)
         for fragment in fragments {
             text.append(contentsOf: fragment.top)
             if ownChains { text.append(contentsOf: fragment.own) }
         }
-        text.append(contentsOf: tail.bytes)
+        text.append(contentsOf: tail)
         return text
     }
 

@@ -62,6 +62,18 @@ struct SimulatedTables: Equatable {
         flush()
     }
 
+    /// The tables as a text for iptables-restore.
+    var text: [UInt8] {
+        var text: [UInt8] = []
+        for (table, content) in chains.sorted(by: { $0.key < $1.key }) {
+            text += "*\(table)\n".utf8
+            for chain in content.keys.sorted() { text += ":\(chain) - [0:0]\n".utf8 }
+            for (_, rules) in content.sorted(by: { $0.key < $1.key }) { text += rules }
+            text += "COMMIT\n".utf8
+        }
+        return text
+    }
+
     /// The chains that rules jump to and that are not there.
     func danglingJumps() -> [String] {
         chains.values.flatMap { table in

@@ -146,28 +146,41 @@ extension ChainComparison.Line {
 
 extension RuleSet.Chain {
     /// The rules to be compared.
-    ///
-    /// Accounting is left out, and with it the rule of KUBE-NODEPORTS that only counts: it does for packets to
-    /// loopback addresses what the next rule does for all.
     var lines: [ChainComparison.Line] {
         var lines: [ChainComparison.Line] = []
         lines.reserveCapacity(rules.count)
-        var counting: RuleMeaning?
+        var accounting = AccountingFilter(chain: name)
         for rule in rules {
             var meaning = rule.meaning
-            if let counting, counting == meaning { lines.removeLast() }
-            counting = nil
-            if meaning.accountingObject != nil {
-                meaning.matches.removeAll { if case .accounting = $0 { true } else { false } }
-                if name == "KUBE-NODEPORTS" {
-                    var narrow = meaning
-                    narrow.matches.removeAll { $0 == .loopbackDestination }
-                    if narrow.matches.count == meaning.matches.count - 1 { counting = narrow }
-                }
-            }
+            if accounting.pass(&meaning) { lines.removeLast() }
             lines.append(.init(rule: rule, meaning: meaning))
         }
         return lines
+    }
+}
+
+/// Leaves accounting out of the rules of a chain, and with it the rule of KUBE-NODEPORTS that only counts: it does for
+/// packets to loopback addresses what the next rule does for all.
+struct AccountingFilter {
+    private let mayCount: Bool
+    private var counting: RuleMeaning?
+
+    init(chain: String) {
+        mayCount = chain == "KUBE-NODEPORTS"
+    }
+
+    /// Takes accounting out of the chain's next rule. Returns true if the rule before it only counted.
+    mutating func pass(_ meaning: inout RuleMeaning) -> Bool {
+        let onlyCounted = counting.map { $0 == meaning } ?? false
+        counting = nil
+        guard meaning.accountingObject != nil else { return onlyCounted }
+        meaning.matches.removeAll { if case .accounting = $0 { true } else { false } }
+        if mayCount {
+            var narrow = meaning
+            narrow.matches.removeAll { $0 == .loopbackDestination }
+            if narrow.matches.count == meaning.matches.count - 1 { counting = narrow }
+        }
+        return onlyCounted
     }
 }
 

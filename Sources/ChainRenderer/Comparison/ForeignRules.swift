@@ -23,6 +23,16 @@ struct ForeignRules {
         }
     }
 
+    /// False for a rule in a built-in chain that `end(of:)` has nothing to say of.
+    static func mayEnd(_ rule: RuleMeaning) -> Bool {
+        rule.matches.allSatisfy(\.holdsForEveryConnection) && !rule.letsEveryPacketGoOn
+    }
+
+    /// False for a rule in another program's chain that has no part in how the chain ends.
+    static func mayDecide(_ rule: RuleMeaning) -> Bool {
+        rule.matches.isEmpty ? !rule.letsEveryPacketGoOn : rule.target == .return
+    }
+
     private func end(of chain: String, depth: Int) -> RuleTarget? {
         guard depth < 16, !OwnChain.isOurs(chain), let chain = table[chain] else { return nil }
         for rule in chain.rules {
@@ -41,6 +51,16 @@ struct ForeignRules {
             }
         }
         return nil
+    }
+}
+
+extension RuleMeaning {
+    /// True if the target is none that takes a packet anywhere.
+    fileprivate var letsEveryPacketGoOn: Bool {
+        switch target {
+        case nil, .log, .mark, .connectionMark, .notrack, .other: true
+        default: false
+        }
     }
 }
 

@@ -4,14 +4,15 @@ import ProxyCore
 ///
 /// It errs on the side of yes: what is not understood may match any packet.
 struct PacketOrder {
-    let table: RuleSet.Table
+    /// The chain of a name, of the wanted ones.
+    private let chain: (String) -> RuleSet.Chain?
     private var actingChains: [String: Bool] = [:]
 
     /// A chain that jumps may lead to at any place among the others.
     private let freeChain: String?
 
-    init(_ table: RuleSet.Table, freeChain: String? = nil) {
-        self.table = table
+    init(freeChain: String? = nil, chain: @escaping (String) -> RuleSet.Chain?) {
+        self.chain = chain
         self.freeChain = freeChain
     }
 
@@ -42,7 +43,7 @@ struct PacketOrder {
         // A loop, which the kernel refuses, ends here.
         actingChains[chain] = false
         var result = false
-        if let chain = table[chain] {
+        if let chain = self.chain(chain) {
             for rule in chain.rules {
                 let meaning = rule.meaning
                 if meaning.target != .return || meaning.hasSideEffect, acts(meaning) {
@@ -89,7 +90,7 @@ struct PacketOrder {
 
     /// What a jump may do to packets: a rule for each acting rule of the chain, with the jump's conditions added.
     private mutating func effects(of jump: RuleMeaning) -> [RuleMeaning] {
-        guard let name = jump.target?.chain, let chain = table[name] else { return [] }
+        guard let name = jump.target?.chain, let chain = chain(name) else { return [] }
         var conditions = jump.matches
         var effects: [RuleMeaning] = []
         for rule in chain.rules {

@@ -11,6 +11,8 @@ public struct RuleComparison {
     /// Whether KUBE-FIREWALL and the jumps to it are left out where they are not wanted, and the jumps may stand at any
     /// place among ours: they are the kubelet's too.
     let leavesGuardToKubelet: Bool
+    /// Nil where the rule sets are whole.
+    var leftOut: LeftOutChains?
 
     public init(wanted: RuleSet, found: RuleSet, leavesGuardToKubelet: Bool) {
         self.wanted = wanted
@@ -26,7 +28,7 @@ public struct RuleComparison {
         for name in ["filter", "nat"] {
             let pair = TablePair(
                 wanted: wanted[name] ?? .init(name: name), found: found[name] ?? .init(name: name),
-                leavesGuardToKubelet: leavesGuardToKubelet)
+                leavesGuardToKubelet: leavesGuardToKubelet, leftOut: leftOut)
             let count = pair.wantedCount
             let foundCount = pair.foundCount
             wantedCount += count
@@ -57,7 +59,7 @@ public struct RuleComparison {
     /// Makes one finding of those of a service of which nothing is there, or of which nothing is wanted.
     private func merged(_ findings: [Finding]) -> [Finding] {
         guard !findings.isEmpty else { return [] }
-        let names = ServiceNames(wanted: wanted, found: found)
+        let names = ServiceNames(wanted: wanted, found: found, leftOut: leftOut)
         let named = findings.map { finding in
             var finding = finding
             finding.service = names.service(of: finding)
@@ -69,8 +71,7 @@ public struct RuleComparison {
             let isMissing = group.allSatisfy { $0.kind == .missing }
             guard isMissing || group.allSatisfy({ $0.kind == .foreign }) else { continue }
             // The other side has nothing left of the service.
-            let other = isMissing ? names.foundServices : names.wantedServices
-            guard !other.contains(service) else { continue }
+            guard !(isMissing ? names.isFound(service) : names.isWanted(service)) else { continue }
             let tables = Set(group.compactMap(\.table))
             whole[service] = Finding(
                 kind: group[0].kind, service: service, table: tables.count == 1 ? tables.first : nil,

@@ -6,12 +6,26 @@ struct ServiceNames {
     private var byHash: [Substring: String] = [:]
     private var hashOfEndpoint: [String: Substring] = [:]
     /// The service ports that each side has a rule of.
-    private(set) var wantedServices: Set<String> = []
-    private(set) var foundServices: Set<String> = []
+    private var wantedServices: Set<String> = []
+    private var foundServices: Set<String> = []
+    private let leftOut: LeftOutChains?
 
-    init(wanted: RuleSet, found: RuleSet) {
+    init(wanted: RuleSet, found: RuleSet, leftOut: LeftOutChains?) {
+        self.leftOut = leftOut
         wantedServices = collect(wanted)
         foundServices = collect(found)
+    }
+
+    func isWanted(_ service: String) -> Bool {
+        wantedServices.contains(service) || leftOut?.wanted.hasService(service) == true
+    }
+
+    func isFound(_ service: String) -> Bool {
+        foundServices.contains(service) || leftOut?.isFound(service) == true
+    }
+
+    private func service(ofHash hash: Substring) -> String? {
+        leftOut?.wanted.service(ofHash: hash) ?? byHash[hash]
     }
 
     private mutating func collect(_ rules: RuleSet) -> Set<String> {
@@ -38,15 +52,16 @@ struct ServiceNames {
 
     func service(of finding: Finding) -> String? {
         guard let chain = finding.chain, OwnChain.isOurs(chain) else { return nil }
+        if OwnChain.isEndpoint(chain), let service = leftOut?.wanted.service(ofChain: chain) { return service }
         let owner = OwnChain.servicePart(of: chain) ?? hashOfEndpoint[chain]
-        if let owner, let service = byHash[owner] { return service }
+        if let owner, let service = service(ofHash: owner) { return service }
         // Several rules of a chain that services share are nobody's alone.
         guard max(finding.wanted.count, finding.found.count) == 1 else { return nil }
         for text in finding.wanted + finding.found {
             let words = text.dropFirst("-A \(chain)".count)
             let meaning = RuleMeaning(Array(words.utf8)[...])
             if let service = meaning.comment.flatMap(Self.service) { return service }
-            if let owner = meaning.target?.chain.flatMap(OwnChain.servicePart), let service = byHash[owner] {
+            if let owner = meaning.target?.chain.flatMap(OwnChain.servicePart), let service = service(ofHash: owner) {
                 return service
             }
         }

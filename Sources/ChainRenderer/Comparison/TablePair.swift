@@ -4,19 +4,21 @@ import ProxyCore
 struct TablePair {
     let wanted: RuleSet.Table
     let found: RuleSet.Table
+    private let leftOut: LeftOutChains?
     private let leavesGuard: Bool
     private let leavesPlaceOfGuard: Bool
 
-    init(wanted: RuleSet.Table, found: RuleSet.Table, leavesGuardToKubelet: Bool) {
+    init(wanted: RuleSet.Table, found: RuleSet.Table, leavesGuardToKubelet: Bool, leftOut: LeftOutChains?) {
         self.wanted = wanted
         self.found = found
+        self.leftOut = leftOut
         leavesPlaceOfGuard = leavesGuardToKubelet
         leavesGuard = leavesGuardToKubelet && (wanted[IPTablesChainNames.loopbackGuard]?.rules.isEmpty ?? true)
     }
 
     /// The number of rules of ours, jumps included.
-    var wantedCount: Int { count(wanted) }
-    var foundCount: Int { count(found) }
+    var wantedCount: Int { count(wanted) + (leftOut?.wantedRules[wanted.name] ?? 0) }
+    var foundCount: Int { count(found) + (leftOut?.foundRules[found.name] ?? 0) }
 
     private func count(_ table: RuleSet.Table) -> Int {
         table.chains.reduce(0) { sum, chain in
@@ -34,7 +36,7 @@ struct TablePair {
         guard let chain else { return [] }
         return chain.rules.enumerated().compactMap { place, rule in
             // Most foreign rules of a large chain need not be taken apart.
-            guard rule.text.contains("KUBE-") else { return nil }
+            guard rule.mayLeadToOurs else { return nil }
             let meaning = rule.meaning
             guard let target = meaning.target?.chain, isCompared(target) else { return nil }
             return (place, .init(rule: rule, meaning: meaning))
@@ -43,7 +45,9 @@ struct TablePair {
 
     func findings() -> [Finding] {
         // Where the jumps to it stand depends on which program came first, and nobody moves them.
-        var order = PacketOrder(wanted, freeChain: leavesPlaceOfGuard ? IPTablesChainNames.loopbackGuard : nil)
+        var order = PacketOrder(freeChain: leavesPlaceOfGuard ? IPTablesChainNames.loopbackGuard : nil) { name in
+            wanted[name] ?? leftOut?.wanted.chain(name, in: wanted.name)
+        }
         var findings: [Finding] = []
         for chain in wanted.chains where chain.isBuiltIn { findings += jumpFindings(chain.name, &order) }
         for chain in found.chains where chain.isBuiltIn && wanted[chain.name] == nil {
@@ -166,6 +170,9 @@ struct TablePair {
 extension Rule {
     /// The rule as iptables takes it.
     func line(in chain: String) -> String { text.isEmpty ? "-A \(chain)" : "-A \(chain) \(description)" }
+
+    /// False for most rules of other programs, which then need not be taken apart.
+    var mayLeadToOurs: Bool { text.contains("KUBE-") }
 }
 
 extension ArraySlice<UInt8> {

@@ -4,6 +4,11 @@ extension RuleMeaning {
     /// An option belongs to the module (`-m`) or target (`-j`) named last before it, except those of iptables itself
     /// and of the transport protocols, which are told by their names.
     package init(_ text: ArraySlice<UInt8>) {
+        self = RuleMeaning(plain: text) ?? RuleMeaning(full: text)
+    }
+
+    /// Reads a rule whatever is in it.
+    init(full text: ArraySlice<UInt8>) {
         let options = RuleOptions(RuleWord.split(text))
         var matches: [RuleMatch] = []
         matches.reserveCapacity(6)

@@ -56,7 +56,7 @@ extension AddressMask {
         self = read
     }
 
-    private init?(bytes: UnsafeRawBufferPointer) {
+    init?(bytes: UnsafeRawBufferPointer) {
         let slash = bytes.firstIndex(of: UInt8(ascii: "/")) ?? bytes.count
         let head = UnsafeRawBufferPointer(rebasing: bytes[..<slash])
         guard let address = IPAddress(bytes: head) else { return nil }

@@ -91,3 +91,13 @@ public struct ServicePlan: Hashable, Sendable {
     /// clusters counts.
     public let endpointCount: Int
 }
+
+extension ServicePlan {
+    /// True for what all else on a node leans on: the API server, which is Service default/kubernetes, and the cluster
+    /// DNS, which is what serves port 53 in kube-system. They come first where it takes long to write everything.
+    public var isEssential: Bool {
+        let service = name.service
+        return service.namespace == "default" && service.name == "kubernetes"
+            || service.namespace == "kube-system" && port == 53
+    }
+}
