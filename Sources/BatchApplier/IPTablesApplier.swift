@@ -1,4 +1,5 @@
 public import ProxyCore
+import SystemPackage
 
 /// What a commit did.
 public struct IPTablesReport: Hashable, Sendable {
@@ -59,7 +60,9 @@ public struct IPTablesApplier: Sendable {
             let input = IPTablesInput(batch, before: before, variant: variant)
             return (input, input)
         }
-        return try await perform(work) { input, attempts in await finish(batch, input, attempts: attempts) }
+        return try await perform(work) { input, attempts, lock in
+            await finish(batch, input, attempts: attempts, lock)
+        }
     }
 
     /// The input that `apply` would commit now.
@@ -78,6 +81,18 @@ public struct IPTablesApplier: Sendable {
     /// What the save program prints of tables, counters included, for those who take rules apart themselves.
     public func save(_ tables: [IPTablesBatch.TableName]) async throws(IPTablesError) -> [UInt8] {
         try await patiently { () async throws(IPTablesError) in try await saveOnce(tables) }
+    }
+
+    /// True where no service is reachable by rules of ours: table nat has no KUBE-SERVICES with rules in it. A table
+    /// that cannot be read is not bare.
+    public func isBare() async -> Bool {
+        // Counters stand before each rule.
+        guard let text = try? await saveOnce([.nat]) else { return false }
+        let rule = Array("] -A KUBE-SERVICES ".utf8)
+        return !text.split(separator: UInt8(ascii: "\n")).contains { line in
+            guard let end = line.firstIndex(of: UInt8(ascii: "]")) else { return false }
+            return line[end...].starts(with: rule)
+        }
     }
 
     private func saveOnce(_ tables: [IPTablesBatch.TableName]) async throws(IPTablesError) -> [UInt8] {
@@ -103,16 +118,20 @@ public struct IPTablesApplier: Sendable {
 }
 
 extension IPTablesApplier {
-    /// True where the applier holds the lock instead of the restore program.
-    private var holdsLock: Bool { tools.variant == .nft || tools.version.respectsLockFileVariable }
+    /// True where the applier holds the lock of the iptables programs instead of the restore program.
+    ///
+    /// The nft programs take no lock, and old legacy ones know no other lock file than that which they take.
+    private var holdsProgramsLock: Bool { tools.variant == .legacy && tools.version.respectsLockFileVariable }
 
-    /// The file that is locked. The nft programs take no lock; a file of our own beside keeps two of us apart, so that
-    /// both cannot put in the same missing jump.
+    private var programsLockPath: String { access.environmentValue("XTABLES_LOCKFILE") ?? "/run/xtables.lock" }
+
+    /// The file that is locked: that of the programs, or one of our own beside it. Ours keeps two of us apart, so that
+    /// both cannot put in the same missing jump, and so that a commit begun by a process that was killed since does not
+    /// come after a later one. Each family has its own, as neither is to wait for the other.
     private var lockPath: String {
-        let path = access.environmentValue("XTABLES_LOCKFILE") ?? "/run/xtables.lock"
-        guard tools.variant == .nft else { return path }
-        let directory = path.lastIndex(of: "/").map { path[..<$0] } ?? "."
-        return directory + "/switchyard-iptables-nft.lock"
+        guard !holdsProgramsLock else { return programsLockPath }
+        let directory = programsLockPath.lastIndex(of: "/").map { programsLockPath[..<$0] } ?? "."
+        return directory + "/switchyard-\(tools.family.iptablesName)-\(tools.variant.rawValue).lock"
     }
 
     /// What is committed, before it is known what the tables hold.
@@ -125,17 +144,17 @@ extension IPTablesApplier {
         var plan: @Sendable (IPTablesState) -> (input: IPTablesInput, value: Value)
     }
 
-    /// Reads, plans and commits with the lock held; `finish` is called with the number of attempts before the lock is
-    /// let go.
+    /// Reads, plans and commits with the lock held; `finish` is called with the number of attempts and the lock before
+    /// that is let go.
     func perform<Value: Sendable, Result: Sendable>(
-        _ work: Work<Value>, finish: @Sendable @escaping (Value, Int) async -> Result
+        _ work: Work<Value>, finish: @Sendable @escaping (Value, Int, FileDescriptor?) async -> Result
     ) async throws(IPTablesError) -> Result {
         let outcome = await Task { () async -> Swift.Result<Result, IPTablesError> in
             do throws(IPTablesError) {
-                return try await holdingLock(for: work.operation) {
+                return try await holdingLock(for: work.operation) { lock in
                     do throws(IPTablesError) {
-                        let (value, attempts) = try await commit(work)
-                        return .success(await finish(value, attempts))
+                        let (value, attempts) = try await commit(work, lock)
+                        return .success(await finish(value, attempts, lock))
                     } catch {
                         return .failure(error)
                     }
@@ -148,9 +167,8 @@ extension IPTablesApplier {
     }
 
     private func holdingLock<Value: Sendable>(
-        for operation: String, _ body: () async -> Value
+        for operation: String, _ body: (FileDescriptor?) async -> Value
     ) async throws(IPTablesError) -> Value {
-        guard holdsLock else { return await body() }
         func error(_ kind: IPTablesError.Kind, _ output: String = "") -> IPTablesError {
             IPTablesError(
                 kind: kind, operation: operation, family: tools.family, variant: tools.variant, output: output)
@@ -160,7 +178,7 @@ extension IPTablesApplier {
         } catch let failure {
             switch failure {
             case .held(let holder): throw error(.lockHeld(holder))
-            case .cannotOpen where tools.variant == .nft: return await body()
+            case .cannotOpen where !holdsProgramsLock: return await body(nil)
             case .cannotOpen(let code):
                 throw error(.notStarted, "cannot open the lock file \(lockPath) (errno \(code))")
             }
@@ -168,19 +186,21 @@ extension IPTablesApplier {
     }
 
     /// Returns what the plan said, and how often it was tried.
-    private func commit<Value: Sendable>(_ work: Work<Value>) async throws(IPTablesError) -> (Value, Int) {
+    private func commit<Value: Sendable>(
+        _ work: Work<Value>, _ lock: FileDescriptor?
+    ) async throws(IPTablesError) -> (Value, Int) {
         var attempt = 0
         while true {
             attempt += 1
             let before = try await readPatiently(work.tables)
             let (input, value) = work.plan(before)
             if input.bytes.isEmpty { return (value, attempt) }
-            let result = await restore(input.bytes)
+            let result = await restore(input.bytes, lock)
             if result.succeeded { return (value, attempt) }
             var error = IPTablesError(result, operation: work.operation, tools: tools, input: input.bytes)
             error.attempts = attempt
-            if error.kind == .lockHeld(nil) { error.kind = .lockHeld(LockHolder.find(ofFileAt: lockPath)) }
-            error.aftermath = await putBack(input, before: before)
+            if error.kind == .lockHeld(nil) { error.kind = .lockHeld(LockHolder.find(ofFileAt: programsLockPath)) }
+            error.aftermath = await putBack(input, before: before, lock)
             if case .halfDone = error.aftermath { throw error }
             guard error.kind == .refused, attempt < attemptLimit, await hasChanged(since: before) else { throw error }
             try? await Task.sleep(for: .milliseconds(20 << attempt))
@@ -190,11 +210,15 @@ extension IPTablesApplier {
     /// Feeds an input to the restore program.
     ///
     /// The legacy program takes `--wait`; the nft one accepts it and waits for nothing.
-    private func restore(_ input: [UInt8]) async -> ProcessResult {
+    ///
+    /// The lock is its standard output, on which it prints nothing: so it holds the lock for as long as it lives, and
+    /// what it was fed before this process was killed is not committed after what the next one commits.
+    private func restore(_ input: [UInt8], _ lock: FileDescriptor?) async -> ProcessResult {
         let seconds = max(1, Int(lockTimeout / .seconds(1)))
         return await access.run(
             tools.restore, ["-w", "\(seconds)", "--noflush", "--counters"], input: input,
-            environment: holdsLock ? ["XTABLES_LOCKFILE": XTablesLock.ownFileOfEachProcess] : [:])
+            environment: holdsProgramsLock ? ["XTABLES_LOCKFILE": XTablesLock.ownFileOfEachProcess] : [:],
+            standardOutput: lock)
     }
 
     /// Reads tables, again if it fails: iptables-nft-save gives up when a chain goes while it lists the rules.
@@ -227,14 +251,16 @@ extension IPTablesApplier {
     }
 
     /// Puts the tables before the refused one back, where they have been committed.
-    private func putBack(_ input: IPTablesInput, before: IPTablesState) async -> IPTablesError.Aftermath {
+    private func putBack(
+        _ input: IPTablesInput, before: IPTablesState, _ lock: FileDescriptor?
+    ) async -> IPTablesError.Aftermath {
         let earlier = input.changes.dropLast().map(\.name)
         guard !earlier.isEmpty else { return .unchanged }
         do throws(IPTablesError) {
             let now = try await readPatiently(earlier)
             let undo = IPTablesPutBack(of: input, before: before, now: now, variant: tools.variant)
             guard !undo.tables.isEmpty else { return .unchanged }
-            let result = await restore(undo.bytes)
+            let result = await restore(undo.bytes, lock)
             guard result.succeeded else {
                 throw IPTablesError(
                     result, operation: "put back the tables \(undo.tables.list)", tools: tools, input: undo.bytes)
@@ -245,9 +271,11 @@ extension IPTablesApplier {
         }
     }
 
-    private func finish(_ batch: IPTablesBatch, _ input: IPTablesInput, attempts: Int) async -> IPTablesReport {
+    private func finish(
+        _ batch: IPTablesBatch, _ input: IPTablesInput, attempts: Int, _ lock: FileDescriptor?
+    ) async -> IPTablesReport {
         var warnings = input.warnings
-        if tools.variant == .nft || !holdsLock { warnings += await removeExtraJumps(input.insertedJumps) }
+        if !holdsProgramsLock { warnings += await removeExtraJumps(input.insertedJumps, lock) }
         for sysctl in batch.sysctls {
             if let warning = await access.set(sysctl) { warnings.append(warning) }
         }
@@ -259,7 +287,7 @@ extension IPTablesApplier {
 
     /// Takes out again what another program, such as a kube-proxy that is still alive, has put in too between our
     /// reading and our commit. Returns warnings.
-    private func removeExtraJumps(_ inserted: [IPTablesJump]) async -> [String] {
+    private func removeExtraJumps(_ inserted: [IPTablesJump], _ lock: FileDescriptor?) async -> [String] {
         let tables = IPTablesBatch.TableName.allCases.filter { name in inserted.contains { $0.table == name } }
         var last = ""
         for _ in 0..<attemptLimit {
@@ -273,7 +301,7 @@ extension IPTablesApplier {
                     for jump in extra where jump.table == table { input += jump.line("-D") }
                     input += "COMMIT\n".utf8
                 }
-                let result = await restore(input)
+                let result = await restore(input, lock)
                 if !result.succeeded { last = result.errorText.trimmed }
             } catch {
                 last = "\(error)"

@@ -107,7 +107,7 @@ extension IPTablesApplier {
             let cleanup = IPTablesCleanup(of: before, tools)
             return (IPTablesInput(cleanup, before: before, variant: tools.variant), cleanup)
         }
-        return try await perform(work) { cleanup, _ in cleanup }
+        return try await perform(work) { cleanup, _, _ in cleanup }
     }
 
     /// What `cleanUp` would remove now.

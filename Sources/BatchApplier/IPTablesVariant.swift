@@ -9,6 +9,10 @@ public enum IPTablesVariant: String, CaseIterable, Hashable, Sendable {
 }
 
 extension IPTablesVariant {
+    /// The most chains that go into one input (docs/decisions/0004). Legacy replaces a table as a whole each time, so
+    /// pieces cost more there.
+    public var chainLimit: Int { self == .nft ? 1000 : .max }
+
     /// Which variant a node uses: where the kubelet's chains are, else where there are more rules, else nft.
     ///
     /// The kubelet makes KUBE-KUBELET-CANARY and KUBE-IPTABLES-HINT in table mangle for this purpose. Both families

@@ -1,6 +1,6 @@
 import Glibc
 import Subprocess
-import SystemPackage
+package import SystemPackage
 
 /// How the applier reaches the node that it works on: the processes that it starts and the kernel's files.
 ///
@@ -67,10 +67,16 @@ package struct ProcessResult: Hashable, Sendable {
 
 extension NodeAccess {
     /// Runs a program to its end, feeds it and drains both its outputs at the same time.
+    ///
+    /// - Parameter standardOutput: what the program gets as its standard output; nothing is read from it then. Of the
+    ///   descriptors of this process it inherits no other.
     package func run(
-        _ program: String, _ arguments: [String] = [], input: [UInt8] = [], environment added: [String: String] = [:]
+        _ program: String, _ arguments: [String] = [], input: [UInt8] = [], environment added: [String: String] = [:],
+        standardOutput: FileDescriptor? = nil
     ) async -> ProcessResult {
         _ = Self.ignoresBrokenPipes
+        OwnProcesses.began()
+        defer { OwnProcesses.ended() }
         var command = commandPrefix + [program] + arguments
         let executable = command.removeFirst()
         let variables = environment.merging(added) { $1 }.map { (Environment.Key(stringLiteral: $0), Optional($1)) }
@@ -83,7 +89,13 @@ extension NodeAccess {
             platformOptions: platformOptions)
         let timeout = processTimeout
         return await withTaskGroup(of: ProcessResult?.self) { group in
-            group.addTask { await Self.run(configuration, input: input) }
+            group.addTask {
+                guard let standardOutput else {
+                    return await Self.run(configuration, input, output: .bytes(limit: .max)) { $0 }
+                }
+                let output = FileDescriptorOutput.fileDescriptor(standardOutput, closeAfterSpawningProcess: false)
+                return await Self.run(configuration, input, output: output) { [] }
+            }
             group.addTask {
                 try? await Task.sleep(for: timeout)
                 return nil
@@ -95,11 +107,13 @@ extension NodeAccess {
         }
     }
 
-    private static func run(_ configuration: Configuration, input: [UInt8]) async -> ProcessResult {
+    private static func run<Output: OutputProtocol>(
+        _ configuration: Configuration, _ input: [UInt8], output: Output, _ bytes: (Output.OutputType) -> [UInt8]
+    ) async -> ProcessResult {
         do {
             // Without a limit: a table of any size is read back whole.
             let result = try await Subprocess.run(
-                configuration, input: .inputWriter, output: .bytes(limit: .max), error: .bytes(limit: .max)
+                configuration, input: .inputWriter, output: output, error: .bytes(limit: .max)
             ) { execution in
                 // A program that ends before it has read everything, as iptables-restore does at the first line
                 // that it refuses, is judged by its exit status and by what it printed, not by the broken pipe.
@@ -112,7 +126,7 @@ extension NodeAccess {
                 case .signaled(let signal): .signalled(signal)
                 }
             return ProcessResult(
-                ending: ending, standardOutput: result.standardOutput, standardError: result.standardError)
+                ending: ending, standardOutput: bytes(result.standardOutput), standardError: result.standardError)
         } catch {
             return ProcessResult(ending: .notStarted, standardError: Array("\(error)".utf8))
         }

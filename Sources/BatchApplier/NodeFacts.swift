@@ -62,6 +62,16 @@ public struct NodeFacts: Hashable, Sendable {
     }
 }
 
+extension HostFacts {
+    /// What the rules depend on, read from this node.
+    public init(ofThisNode tools: IPTablesTools, _ access: NodeAccess = NodeAccess()) async {
+        let node = await NodeFacts.gather(access, tools: [tools])
+        self.init(
+            addresses: node.addresses.map(\.address), conntrackIsLiberal: node.conntrackIsLiberal,
+            masqueradesRandomly: node.masqueradesRandomly)
+    }
+}
+
 /// Where an address lies in sockaddr_in and sockaddr_in6.
 private enum SocketAddressOffset {
     static func address(_ family: IPFamily) -> Int { family == .ipv4 ? 4 : 8 }

@@ -1,4 +1,5 @@
 import Glibc
+import SystemPackage
 
 /// The lock file of the iptables programs, and how it is waited for.
 ///
@@ -19,10 +20,14 @@ struct XTablesLock {
     }
 
     /// Runs `body` with the lock held.
-    func holding<Value: Sendable>(_ body: () async -> Value) async throws(Failure) -> Value {
+    ///
+    /// It is given the descriptor that holds the lock. A process that inherits it holds the lock too, and keeps it
+    /// when this process is killed.
+    func holding<Value: Sendable>(_ body: (FileDescriptor) async -> Value) async throws(Failure) -> Value {
         // With the flags and the mode of the iptables programs.
         let file = open(path, O_RDONLY | O_CREAT | O_CLOEXEC, 0o600)
         guard file >= 0 else { throw .cannotOpen(errno: errno) }
+        // Closed and not unlocked, which would take the lock from a process that has inherited it.
         defer { close(file) }
         let clock = ContinuousClock()
         let end = clock.now + timeout
@@ -30,7 +35,7 @@ struct XTablesLock {
             guard clock.now < end else { throw .held(LockHolder.find(ofFileAt: path)) }
             try? await clock.sleep(for: .milliseconds(20))
         }
-        return await body()
+        return await body(FileDescriptor(rawValue: file))
     }
 }
 
