@@ -30,10 +30,12 @@ struct Apply: AsyncParsableCommand {
     var dryRun = false
 
     func run() async throws {
-        let input = try ClusterInput(cluster)
+        let input = try await ClusterInput(cluster)
         try input.requireIPTables("applied")
         let variant = if let variant { variant } else { await IPTablesVariant.detect() }
-        let accounting = usesAccounting()
+        let accounting = AccountingChoice(nfacct, isDryRun: dryRun).make { warning in
+            Console.report("switchyard: warning: \(warning)")
+        }
         var failed = false
         for family in family.onThisNode("committed") {
             do {
@@ -86,24 +88,4 @@ struct Apply: AsyncParsableCommand {
             }
         }
     }
-
-    /// Whether rules count packets; makes the objects that they count in.
-    private func usesAccounting() -> Bool {
-        guard nfacct != false else { return false }
-        if dryRun { return nfacct ?? Accounting.isSupported() }
-        do {
-            try Accounting.ensure(Accounting.objectNames)
-            return true
-        } catch {
-            if nfacct == true || !error.isUnsupported {
-                Console.report("switchyard: warning: packets are not counted: \(error)")
-            }
-            return false
-        }
-    }
-}
-
-extension IPTablesVariant {
-    /// The most chains that go into one input. Legacy replaces a table as a whole each time, so pieces cost more there.
-    fileprivate var chainLimit: Int { self == .nft ? 1000 : .max }
 }

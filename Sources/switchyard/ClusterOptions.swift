@@ -14,8 +14,7 @@ struct ClusterOptions: ParsableArguments {
             valueName: "file"))
     var files: [String] = []
 
-    @Option(help: ArgumentHelp("Reads every .yaml, .yml and .json file of a folder.", valueName: "folder"))
-    var source: String?
+    @OptionGroup var source: SourceOptions
 
     @Option(help: ArgumentHelp("A KubeProxyConfiguration; without one its defaults hold.", valueName: "file"))
     var config: String?
@@ -54,10 +53,10 @@ struct ClusterInput {
     let state: ClusterState
 
     /// Reads everything, reports every diagnostic, and ends the command with status 2 if the input is refused.
-    init(_ options: ClusterOptions) throws {
+    init(_ options: ClusterOptions) async throws {
         do {
             var diagnostics: [Diagnostic] = []
-            try self.init(options, &diagnostics)
+            try await self.init(options, &diagnostics)
             for diagnostic in diagnostics { Console.report("switchyard: \(diagnostic)") }
         } catch {
             for diagnostic in error.diagnostics { Console.report("switchyard: \(diagnostic)") }
@@ -65,7 +64,7 @@ struct ClusterInput {
         }
     }
 
-    private init(_ options: ClusterOptions, _ diagnostics: inout [Diagnostic]) throws(InputError) {
+    private init(_ options: ClusterOptions, _ diagnostics: inout [Diagnostic]) async throws(InputError) {
         var refused: [Diagnostic] = []
         var configuration = ProxyConfiguration()
         var manifests = Manifests()
@@ -77,14 +76,14 @@ struct ClusterInput {
             }
         } catch { refused += error.diagnostics }
         do {
-            manifests = try ManifestReader.read(paths: try options.paths(), isStrict: options.strict)
+            manifests = try await options.objects(configuration)
             diagnostics += manifests.diagnostics
         } catch { refused += error.diagnostics }
         guard refused.isEmpty else { throw InputError(diagnostics + refused) }
 
         self.configuration = configuration
         mode = options.mode ?? configuration.mode
-        nodeName = Self.nodeName(options, configuration)
+        nodeName = NodeName.choose(options.hostnameOverride, configuration)
         var state = ClusterState()
         for change in manifests.changes { state.apply(change) }
         self.state = state
@@ -107,12 +106,6 @@ struct ClusterInput {
         }
     }
 
-    private static func nodeName(_ options: ClusterOptions, _ configuration: ProxyConfiguration) -> String {
-        let override = options.hostnameOverride ?? configuration.hostnameOverride
-        let name = override.isEmpty ? NodeFacts.hostName() : override
-        return name.trimmingCharacters(in: .whitespaces).lowercased()
-    }
-
     /// The rules of a family, rendered from what is known of the node.
     func rules(_ family: IPFamily, facts: HostFacts, accounting: Bool) -> IPTablesRules {
         let node = NodePlan(
@@ -124,21 +117,22 @@ struct ClusterInput {
 }
 
 extension ClusterOptions {
-    /// The files to read, at least one.
-    fileprivate func paths() throws(InputError) -> [String] {
-        var paths = files
-        if let source {
-            guard let names = try? FileManager.default.contentsOfDirectory(atPath: source) else {
-                throw InputError([Diagnostic(.error, at: source, "the folder cannot be read")])
-            }
-            let manifests = names.filter { name in [".yaml", ".yml", ".json"].contains { name.hasSuffix($0) } }
-            paths += manifests.sorted().map { "\(source)/\($0)" }
+    /// The objects of the files and the folder that are named, or of the cluster where none are.
+    fileprivate func objects(_ configuration: ProxyConfiguration) async throws(InputError) -> Manifests {
+        if files.isEmpty, source.source == nil {
+            return try await source.snapshot(
+                configuration, nodeName: NodeName.choose(hostnameOverride, configuration), isStrict: strict)
         }
-        if paths.isEmpty {
-            throw InputError([
-                Diagnostic(.error, at: source ?? "", "no manifests: name files with -f or a folder with --source")
-            ])
-        }
-        return paths
+        return try ManifestReader.read(paths: files + (try source.manifestPaths()), isStrict: strict)
+    }
+}
+
+/// The name by which this node's endpoints are recognised.
+enum NodeName {
+    /// The option, else the configuration's, else the host's own; in lower case, as the API has names of nodes.
+    static func choose(_ option: String?, _ configuration: ProxyConfiguration) -> String {
+        let override = option ?? configuration.hostnameOverride
+        let name = override.isEmpty ? NodeFacts.hostName() : override
+        return name.trimmingCharacters(in: .whitespaces).lowercased()
     }
 }

@@ -36,7 +36,7 @@ struct Diff: AsyncParsableCommand {
         if saved.count > 2 { throw ValidationError("--saved can be given twice at the most.") }
         if variant != nil { throw ValidationError("--variant has no use with --saved.") }
         if family == .both { throw ValidationError("A save is of one family: --family ipv4 or --family ipv6.") }
-        if saved.count == 2, !cluster.files.isEmpty || cluster.source != nil {
+        if saved.count == 2, !cluster.files.isEmpty || cluster.source.isGiven {
             throw ValidationError("Two saves are compared with each other, without manifests.")
         }
         if saved.filter({ $0 == "-" }).count + cluster.files.filter({ $0 == "-" }).count > 1 {
@@ -45,7 +45,7 @@ struct Diff: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let results = saved.isEmpty ? try await compareLive() : [try compareSaved()]
+        let results = saved.isEmpty ? try await compareLive() : [try await compareSaved()]
         if json {
             Console.write(try DiffReport.json(results))
         } else {
@@ -61,13 +61,13 @@ struct Diff: AsyncParsableCommand {
 
     // MARK: Saves
 
-    private func compareSaved() throws -> DiffReport.Result {
+    private func compareSaved() async throws -> DiffReport.Result {
         let family = family?.families.first ?? .ipv4
         let wanted: RuleSet
         if saved.count == 2 {
             wanted = try read(saved[0], family)
         } else {
-            let input = try ClusterInput(cluster)
+            let input = try await ClusterInput(cluster)
             try input.requireIPTables("compared")
             wanted = try Self.wanted(input, family, HostFacts(of: input.node))
         }
@@ -108,7 +108,7 @@ struct Diff: AsyncParsableCommand {
     // MARK: The kernel
 
     private func compareLive() async throws -> [DiffReport.Result] {
-        let input = try ClusterInput(cluster)
+        let input = try await ClusterInput(cluster)
         try input.requireIPTables("compared")
         let variant = if let variant { variant } else { await IPTablesVariant.detect() }
         var results: [DiffReport.Result] = []

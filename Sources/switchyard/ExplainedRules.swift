@@ -22,10 +22,10 @@ struct ExplainedRules {
             local = LocalAddresses(given + (await NodeFacts.gather()).addresses.map(\.address))
             return
         }
-        let hasCluster = !options.cluster.files.isEmpty || options.cluster.source != nil
+        let hasCluster = !options.cluster.files.isEmpty || options.cluster.source.isGiven
         if let saved = options.saved {
             origin = .text(try Self.savedRules(saved, families))
-            let node = hasCluster ? try ClusterInput(options.cluster).node : nil
+            let node = hasCluster ? try await ClusterInput(options.cluster).node : nil
             local = LocalAddresses(HostFacts(of: node).addresses + given)
             if node == nil, given.isEmpty {
                 Console.report(
@@ -34,7 +34,7 @@ struct ExplainedRules {
             }
             return
         }
-        let input = try ClusterInput(options.cluster)
+        let input = try await ClusterInput(options.cluster)
         try input.requireIPTables("explained")
         var facts = HostFacts(of: input.node)
         facts.addresses += given

@@ -20,16 +20,6 @@ extension FamilyChoice {
     }
 }
 
-extension HostFacts {
-    /// What the rules depend on, read from this node.
-    init(ofThisNode tools: IPTablesTools) async {
-        let node = await NodeFacts.gather(tools: [tools])
-        self.init(
-            addresses: node.addresses.map(\.address), conntrackIsLiberal: node.conntrackIsLiberal,
-            masqueradesRandomly: node.masqueradesRandomly)
-    }
-}
-
 extension ClusterInput {
     /// Ends the command with status 2 in a mode that is not iptables.
     ///
@@ -38,5 +28,30 @@ extension ClusterInput {
         guard mode != .iptables else { return }
         Console.report("switchyard: error: mode \(mode.rawValue): only iptables can be \(done); give --mode iptables")
         throw ExitStatus.badInput
+    }
+}
+
+/// Whether rules count packets in the kernel's accounting objects.
+struct AccountingChoice {
+    /// True and false as asked for; nil for wherever the kernel has such objects.
+    let asked: Bool?
+    let isDryRun: Bool
+
+    init(_ asked: Bool?, isDryRun: Bool = false) {
+        self.asked = asked
+        self.isDryRun = isDryRun
+    }
+
+    /// Decides, and makes the objects that rules count in.
+    func make(warn: (String) -> Void) -> Bool {
+        guard asked != false else { return false }
+        if isDryRun { return asked ?? Accounting.isSupported() }
+        do {
+            try Accounting.ensure(Accounting.objectNames)
+            return true
+        } catch {
+            if asked == true || !error.isUnsupported { warn("packets are not counted: \(error)") }
+            return false
+        }
     }
 }

@@ -4,7 +4,7 @@ import Foundation
 import ProxyCore
 
 /// Writes rules as text, with no cluster and no kernel.
-struct Render: ParsableCommand {
+struct Render: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Writes the rules for a node as text.",
         discussion: """
@@ -43,8 +43,8 @@ struct Render: ParsableCommand {
         }
     }
 
-    func run() throws {
-        let input = try ClusterInput(cluster)
+    func run() async throws {
+        let input = try await ClusterInput(cluster)
         if !all { try input.requireIPTables("rendered") }
         var differs = false
         for file in files(input) {

@@ -4,11 +4,14 @@ import Foundation
 /// The command line. Rules go to standard output, everything else to standard error.
 @main
 struct Switchyard: AsyncParsableCommand {
+    static let version = "0.1.0"
+
     static let configuration = CommandConfiguration(
         commandName: "switchyard",
         abstract:
             "The rules by which a node serves the Services of a Kubernetes cluster: written, applied, compared, explained.",
-        subcommands: [Render.self, Apply.self, Diff.self, Explain.self, Cleanup.self])
+        version: version,
+        subcommands: [Run.self, Render.self, Apply.self, Diff.self, Explain.self, Status.self, Cleanup.self])
 
     static func main() async {
         do {

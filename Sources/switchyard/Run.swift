@@ -1,0 +1,177 @@
+import ArgumentParser
+import BatchApplier
+import EndpointWatcher
+import Foundation
+import Logging
+import ProxyCore
+import ServiceLifecycle
+import SyncLoop
+import UnixSignals
+
+/// The daemon.
+struct Run: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Keeps this node's rules as the cluster asks for, until it is stopped.",
+        discussion: """
+            Follows the Services and EndpointSlices of a cluster, or manifests in a folder, and commits what they ask \
+            for to this node's kernel. On SIGTERM it ends and leaves the rules in place. Needs root, or CAP_NET_ADMIN \
+            in the node's network namespace.
+            """)
+
+    @OptionGroup var source: SourceOptions
+
+    @Option(
+        help: ArgumentHelp(
+            "A KubeProxyConfiguration, taken over again whenever it changes; without one its defaults hold.",
+            valueName: "file"))
+    var config: String?
+
+    @Option(help: ArgumentHelp("The node that the rules are for, over the configuration's.", valueName: "node"))
+    var hostnameOverride: String?
+
+    @Option(help: "The families to serve: ipv4, ipv6 or both.")
+    var family = FamilyChoice.both
+
+    @Option(help: "The iptables variant, legacy or nft; without it the node's own is found out.")
+    var variant: IPTablesVariant?
+
+    @Flag(
+        inversion: .prefixedNo,
+        help: "Counts packets in the kernel's accounting objects (default: where the kernel has them).")
+    var nfacct: Bool?
+
+    @Option(
+        help: ArgumentHelp(
+            "Where `switchyard status` asks; empty for nowhere.", valueName: "path"))
+    var statusSocket = StatusServer.defaultPath
+
+    @Option(
+        help: ArgumentHelp("How much is logged, over the configuration's: 0, 1 with every sync.", valueName: "level"))
+    var verbosity: Int?
+
+    func run() async throws {
+        let (configuration, diagnostics) = try readConfiguration()
+        var logging = configuration
+        if let verbosity { logging.loggingVerbosity = verbosity }
+        let log = LogWriter(logging)
+        let logger = log.logger("switchyard")
+        for diagnostic in diagnostics { logger.log(diagnostic) }
+        let node = NodeService(command: self, configuration: configuration, log: log, logger: logger)
+        // What the group says of its services is of no use to an operator.
+        var groupLogger = logger
+        groupLogger.logLevel = .warning
+        let group = ServiceGroup(
+            configuration: .init(
+                services: [
+                    .init(
+                        service: node, successTerminationBehavior: .gracefullyShutdownGroup,
+                        failureTerminationBehavior: .gracefullyShutdownGroup)
+                ],
+                gracefulShutdownSignals: [.sigterm, .sigint], logger: groupLogger))
+        do {
+            try await group.run()
+            logger.info("stopped; the rules stay in place")
+            log.flush()
+        } catch {
+            logger.critical("\(error)")
+            log.flush()
+            throw ExitStatus.failed
+        }
+    }
+
+    private func readConfiguration() throws -> (ProxyConfiguration, [Diagnostic]) {
+        guard let config else { return (ProxyConfiguration(), []) }
+        do {
+            let read = try ConfigurationReader.read(path: config)
+            if let refusal = ConfigurationFollower.refusal(of: read.0) {
+                throw InputError(read.1 + [Diagnostic(.error, at: config, refusal)])
+            }
+            return read
+        } catch {
+            for diagnostic in (error as? InputError)?.diagnostics ?? [] { Console.report("switchyard: \(diagnostic)") }
+            throw ExitStatus.badInput
+        }
+    }
+}
+
+/// Runs the daemon by one configuration after the other: a changed file ends it, and begins it anew with the rules in
+/// place.
+private struct NodeService: ServiceLifecycle.Service {
+    let command: Run
+    let configuration: ProxyConfiguration
+    let log: LogWriter
+    let logger: Logger
+
+    func run() async throws {
+        let follower = command.config.map { ConfigurationFollower(path: $0, logger: logger) }
+        var configuration: ProxyConfiguration? = configuration
+        while let current = configuration {
+            configuration = try await run(by: current, follower)
+        }
+    }
+
+    /// Returns the configuration to go on with; nil at the end.
+    private func run(
+        by configuration: ProxyConfiguration, _ follower: ConfigurationFollower?
+    ) async throws -> ProxyConfiguration? {
+        let daemon = try await daemon(by: configuration, follower)
+        return try await cancelWhenGracefulShutdown {
+            try await withThrowingTaskGroup(of: ProxyConfiguration?.self) { group in
+                group.addTask {
+                    try await daemon.run()
+                    return nil
+                }
+                if let follower {
+                    group.addTask {
+                        let next = await follower.next(after: configuration)
+                        for diagnostic in next?.1 ?? [] { logger.log(diagnostic) }
+                        return next?.0
+                    }
+                }
+                defer { group.cancelAll() }
+                let next = try await group.next() ?? nil
+                if next != nil { logger.notice("the configuration has changed; beginning anew with it") }
+                group.cancelAll()
+                // A commit that has begun is ended first.
+                while try await group.next() != nil {}
+                return next
+            }
+        }
+    }
+
+    private func daemon(by configuration: ProxyConfiguration, _ follower: ConfigurationFollower?) async throws -> Daemon
+    {
+        let variant = if let variant = command.variant { variant } else { await IPTablesVariant.detect() }
+        var tools: [IPTablesTools] = []
+        var missing: IPTablesError?
+        for family in command.family.onThisNode("served") {
+            do {
+                tools.append(try await IPTablesTools.find(family, variant))
+            } catch {
+                missing = error
+            }
+        }
+        if let missing {
+            // A node without the programs of one family is served in the other, unless it was asked for by name.
+            guard command.family == .both, !tools.isEmpty else { throw missing }
+            logger.warning("only one family is served: \(missing)")
+        }
+        let nodeName = NodeName.choose(command.hostnameOverride, configuration)
+        var options = Daemon.Options(
+            configuration: configuration, nodeName: nodeName, variant: variant, tools: tools,
+            version: Switchyard.version)
+        options.accounting = AccountingChoice(command.nfacct).make { logger.warning("\($0)") }
+        options.statusSocket = command.statusSocket.isEmpty ? nil : command.statusSocket
+        options.logLinesDropped = { log.droppedLineCount }
+        options.configurationProblem = { follower?.problem }
+        let source = try command.source.makeSource(configuration, nodeName: nodeName, logger: logger)
+        options.nodeGrace = source.nodeGrace
+        logger.info(
+            "starting",
+            metadata: [
+                "version": "\(Switchyard.version)", "mode": "iptables", "variant": "\(variant.rawValue)",
+                "node": "\(nodeName)", "source": "\(source.description)",
+            ])
+        return Daemon(options, source: source.objects, sourceDescription: source.description, logger: logger)
+    }
+}

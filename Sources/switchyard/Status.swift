@@ -1,0 +1,35 @@
+import ArgumentParser
+import SyncLoop
+
+/// Asks the running daemon how it is.
+struct Status: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Says whether the daemon on this node is healthy, and what it last did.",
+        discussion: """
+            Prints whether every rule is as it should be, and if not why; then the last sync and the last failure of \
+            each family, what is pending, and what was changed by others and mended. The status is 0 if the daemon is \
+            healthy, 1 if it is not or does not answer within two seconds, and 2 if none is running.
+            """)
+
+    @Option(help: ArgumentHelp("The socket at which the daemon answers.", valueName: "path"))
+    var socket = StatusServer.defaultPath
+
+    @Flag(help: "Prints the document that the daemon gives, in JSON.")
+    var json = false
+
+    func run() throws {
+        do {
+            let document = try StatusClient.read(path: socket)
+            guard let status = try? DaemonStatus(document: document) else {
+                Console.report("switchyard: error: What the socket \(socket) gives is not a status that can be read.")
+                throw ExitStatus.failed
+            }
+            if json { Console.write(document) } else { Console.write(status.text()) }
+            if !status.healthy { throw ExitStatus.failed }
+        } catch let error as StatusSocketError {
+            Console.report("switchyard: error: \(error)")
+            if case .noAnswer = error { throw ExitStatus.failed }
+            throw ExitStatus.badInput
+        }
+    }
+}
