@@ -4,6 +4,8 @@ import Glibc
 package enum BuiltProducts {
     package static let switchyard = path("switchyard", override: "SWITCHYARD_EXECUTABLE")
     package static let trafficPeer = path("traffic-peer", override: nil)
+    package static let netlinkPeer = path("netlink-peer", override: nil)
+    package static let testAPIServer = path("test-api-server", override: nil)
 
     /// The environment variable lets the same tests judge an installed or a release build.
     private static func path(_ name: String, override variable: String?) -> String {

@@ -7,15 +7,24 @@ import Synchronization
 /// threads and a namespace belongs to a thread.
 public final class Namespace: Sendable {
     public let name: String
+    private let isOwn: Bool
     private static let count = Atomic<Int>(0)
 
     public init() throws {
         let number = Self.count.add(1, ordering: .relaxed).newValue
         name = "switchyard-\(ProcessInfo.processInfo.processIdentifier)-\(number)"
+        isOwn = true
         try Command.require(["ip", "netns", "add", name])
     }
 
+    /// A namespace that somebody else has made and deletes.
+    package init(ofAnother name: String) {
+        self.name = name
+        isOwn = false
+    }
+
     deinit {
+        guard isOwn else { return }
         _ = try? Command.run(["ip", "netns", "delete", name])
     }
 

@@ -15,16 +15,20 @@ package final class TrafficLab: Sendable {
         /// The ports that its servers listen on.
         package var tcp: [UInt16]
         package var udp: [UInt16]
+        /// TCP ports whose connections stay open.
+        package var held: [UInt16]
         /// Networks whose every address it answers for.
         package var networks: [String]
 
         package init(
-            _ name: String, _ addresses: [String], tcp: [UInt16] = [], udp: [UInt16] = [], networks: [String] = []
+            _ name: String, _ addresses: [String], tcp: [UInt16] = [], udp: [UInt16] = [], held: [UInt16] = [],
+            networks: [String] = []
         ) {
             self.name = name
             self.addresses = addresses
             self.tcp = tcp
             self.udp = udp
+            self.held = held
             self.networks = networks
         }
     }
@@ -58,7 +62,7 @@ package final class TrafficLab: Sendable {
         var servers: [pid_t] = []
         do {
             try Self.join(prefix: prefix, node: node, hosts: hosts)
-            for host in hosts + [node] where !(host.tcp + host.udp).isEmpty {
+            for host in hosts + [node] where !(host.tcp + host.udp + host.held).isEmpty {
                 servers.append(try Self.serve(host, in: prefix + host.name))
             }
         } catch {
@@ -82,6 +86,9 @@ package final class TrafficLab: Sendable {
     package func inside(_ host: String, _ arguments: [String]) -> [String] {
         ["ip", "netns", "exec", prefix + host] + arguments
     }
+
+    /// The namespace of a host, or the node. It goes away with the lab.
+    package func namespace(of host: String) -> Namespace { Namespace(ofAnother: prefix + host) }
 
     private static func join(prefix: String, node: Host, hosts: [Host]) throws {
         let nodeName = prefix + node.name
@@ -143,7 +150,9 @@ package final class TrafficLab: Sendable {
     private static func serve(_ host: Host, in namespace: String) throws -> pid_t {
         let pipe = try Command.pipe()
         defer { Glibc.close(pipe.reading) }
-        let ports = host.tcp.flatMap { ["--tcp", String($0)] } + host.udp.flatMap { ["--udp", String($0)] }
+        let ports = [("--tcp", host.tcp), ("--udp", host.udp), ("--hold", host.held)].flatMap { option, ports in
+            ports.flatMap { [option, String($0)] }
+        }
         let pid = try Command.start(
             ["ip", "netns", "exec", namespace, BuiltProducts.trafficPeer, "serve", "--name", host.name] + ports,
             descriptors: [-1, pipe.writing, -1])

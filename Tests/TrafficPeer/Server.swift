@@ -7,6 +7,8 @@ struct Server {
     var name: String
     var tcpPorts: [UInt16] = []
     var udpPorts: [UInt16] = []
+    /// TCP ports whose connections stay open and are answered whenever something arrives.
+    var heldPorts: [UInt16] = []
     var address = "::"
     var usesHTTP = false
     /// Whom an HTTP server asks before it answers; their lines follow its own.
@@ -14,19 +16,27 @@ struct Server {
 
     func run() throws(Failure) -> Never {
         var entries: [pollfd] = []
-        for (transport, ports) in [(Transport.tcp, tcpPorts), (.udp, udpPorts)] {
+        for (transport, ports) in [(Transport.tcp, tcpPorts), (.udp, udpPorts), (.tcp, heldPorts)] {
             for port in ports {
                 entries.append(pollfd(fd: try listen(transport, port), events: Int16(POLLIN), revents: 0))
             }
         }
+        let held = entries.count - heldPorts.count..<entries.count
         say("ready")
         while true {
             guard poll(&entries, nfds_t(entries.count), -1) >= 0 else { throw Failure(errno: errno) }
             for (index, entry) in entries.enumerated() where entry.revents != 0 {
                 if index < tcpPorts.count {
                     acceptOne(entry.fd)
-                } else {
+                } else if index < held.lowerBound {
                     answerDatagram(entry.fd)
+                } else if held.contains(index) {
+                    let connection = accept(entry.fd, nil, nil)
+                    if connection >= 0 { entries.append(pollfd(fd: connection, events: Int16(POLLIN), revents: 0)) }
+                } else if !answerHeld(entry.fd) {
+                    close(entry.fd)
+                    // Left out by poll from now on.
+                    entries[index].fd = -1
                 }
             }
         }
@@ -71,6 +81,14 @@ struct Server {
         let body = (["\(name) \(peer.host)"] + upstreams.map { $0.ask() }).joined(separator: "\n") + "\n"
         let head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: \(body.utf8.count)\r\n"
         try socket.send(head + "Connection: close\r\n\r\n" + body)
+    }
+
+    /// Returns false at the connection's end.
+    private func answerHeld(_ descriptor: Int32) -> Bool {
+        var buffer = [UInt8](repeating: 0, count: 2048)
+        guard recv(descriptor, &buffer, buffer.count, 0) > 0 else { return false }
+        let answer = Array("\(name)\n".utf8)
+        return send(descriptor, answer, answer.count, Int32(MSG_NOSIGNAL)) >= 0
     }
 
     private func answerDatagram(_ descriptor: Int32) {

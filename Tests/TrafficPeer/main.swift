@@ -4,13 +4,19 @@ import Glibc
 
 let usage = """
     usage:
-      traffic-peer serve --name NAME [--tcp PORT...] [--udp PORT...] [--bind ADDRESS] [--http] [--upstream HOST PORT]
-      traffic-peer ask --tcp|--udp HOST PORT [--count N] [--source ADDRESS]... [--timeout MS] [--http] [--summary]
+      traffic-peer serve --name NAME [--tcp PORT...] [--udp PORT...] [--hold PORT...] [--bind ADDRESS] [--http]
+          [--upstream HOST PORT]
+      traffic-peer ask --tcp|--udp HOST PORT [--count N] [--source ADDRESS]... [--timeout MS] [--every MS] [--http]
+          [--summary]
+      traffic-peer stream [--interval MS] --udp|--tcp HOST PORT...
 
-    serve prints "ready", then answers each connection or datagram with "NAME ADDRESS-OF-PEER".
+    serve prints "ready", then answers each connection or datagram with "NAME ADDRESS-OF-PEER". On a port to hold it
+    keeps TCP connections, and answers whenever something arrives.
     ask prints a line per attempt: the answer, refused, timeout or unreachable; a tab; the milliseconds it took.
     With several sources each is used for N attempts in its turn. With --summary: a count and an answer per line.
-    After three timeouts in a row it gives up.
+    Attempts follow each other at once, or begin --every so many milliseconds. After three timeouts in a row it gives up.
+    stream asks every server once in each interval, each over one socket, until it is ended; a line per answer:
+    milliseconds since the epoch, the server's number from 0, and its name, refused, timeout, unreachable or closed.
 
     """
 
@@ -79,6 +85,7 @@ func serve(_ words: inout Words) -> Never {
         case "--name": server.name = words.value(of: word)
         case "--tcp": server.tcpPorts += words.ports(of: word)
         case "--udp": server.udpPorts += words.ports(of: word)
+        case "--hold": server.heldPorts += words.ports(of: word)
         case "--bind": server.address = words.value(of: word)
         case "--http": server.usesHTTP = true
         case "--upstream":
@@ -87,7 +94,7 @@ func serve(_ words: inout Words) -> Never {
         }
     }
     if server.name.isEmpty { fail("serve needs --name") }
-    if server.tcpPorts.isEmpty && server.udpPorts.isEmpty { fail("serve needs a port") }
+    if (server.tcpPorts + server.udpPorts + server.heldPorts).isEmpty { fail("serve needs a port") }
     do throws(Failure) {
         try server.run()
     } catch {
@@ -100,6 +107,7 @@ func ask(_ words: inout Words) {
     var count = 1
     var sources: [SocketAddress] = []
     var timeout = 1000
+    var period = 0.0
     var usesHTTP = false
     var summary = false
     while let word = words.next() {
@@ -108,6 +116,7 @@ func ask(_ words: inout Words) {
         case "--udp": client = Client(transport: .udp, server: words.address(of: word))
         case "--count": count = words.number(of: word)
         case "--timeout": timeout = words.number(of: word)
+        case "--every": period = Double(words.number(of: word))
         case "--http": usesHTTP = true
         case "--summary": summary = true
         case "--source":
@@ -135,6 +144,8 @@ func ask(_ words: inout Words) {
             } else {
                 say("\(answer)\t\(hundredths / 100).\(fraction < 10 ? "0" : "")\(fraction)")
             }
+            let rest = start + period - milliseconds()
+            if rest > 0 { usleep(UInt32(rest * 1000)) }
         }
     }
     for (answer, count) in counts.sorted(by: { $0.key < $1.key }) {
@@ -142,9 +153,27 @@ func ask(_ words: inout Words) {
     }
 }
 
+func stream(_ words: inout Words) -> Never {
+    var stream = Stream()
+    while let word = words.next() {
+        switch word {
+        case "--tcp": stream.add(.tcp, words.address(of: word))
+        case "--udp": stream.add(.udp, words.address(of: word))
+        case "--interval": stream.interval = words.number(of: word)
+        default: fail("unknown option \(word)")
+        }
+    }
+    do throws(Failure) {
+        try stream.run()
+    } catch {
+        fail("cannot stream: \(error.text)")
+    }
+}
+
 var words = Words(Array(CommandLine.arguments.dropFirst()))
 switch words.next() {
 case "serve": serve(&words)
 case "ask": ask(&words)
-default: fail("say serve or ask")
+case "stream": stream(&words)
+default: fail("say serve, ask or stream")
 }

@@ -1,0 +1,62 @@
+import Foundation
+import TestSupport
+
+/// A client that keeps asking, one socket a flow, and what became of each datagram.
+final class FlowStream: Sendable {
+    struct Answer: Sendable {
+        /// Seconds since 1970.
+        var time: Double
+        /// The server's name, or a word such as `refused`.
+        var text: String
+    }
+
+    let flows: [UDPCluster.Flow]
+    let family: Int
+    private let file: URL
+    private let client: RunningCommand
+
+    /// - Parameter family: 0 for IPv4, 1 for IPv6.
+    init(_ flows: [UDPCluster.Flow], family: Int, from host: String, of lab: TrafficLab) throws {
+        self.flows = flows
+        self.family = family
+        file = FileManager.default.temporaryDirectory.appending(path: "stream-\(UUID().uuidString)")
+        let targets = flows.flatMap { ["--\($0.transport)", $0.addresses[family], String($0.port)] }
+        let command = [BuiltProducts.trafficPeer, "stream", "--interval", "25"] + targets
+        client = try RunningCommand(
+            lab.inside(host, ["sh", "-c", #"out=$1; shift; exec "$@" >"$out" 2>&1"#, "sh", file.path] + command))
+    }
+
+    deinit {
+        client.stop()
+        try? FileManager.default.removeItem(at: file)
+    }
+
+    /// The answers to each flow so far.
+    func answers() throws -> [[Answer]] {
+        var answers: [[Answer]] = Array(repeating: [], count: flows.count)
+        let text = try String(contentsOf: file, encoding: .utf8)
+        // The last line may be half written.
+        for line in text.split(separator: "\n", omittingEmptySubsequences: false).dropLast() {
+            let fields = line.split(separator: "\t")
+            guard fields.count == 3, let time = Double(fields[0]), let flow = Int(fields[1]), flow < flows.count else {
+                throw CommandFailureText(text: String(line))
+            }
+            answers[flow].append(.init(time: time / 1000, text: String(fields[2])))
+        }
+        return answers
+    }
+
+    /// True if the last ten answers to each flow are what they should be.
+    func isSettled(on wanted: KeyPath<UDPCluster.Flow, String>) throws -> Bool {
+        guard FileManager.default.fileExists(atPath: file.path) else { return false }
+        return try zip(flows, answers()).allSatisfy { flow, answers in
+            answers.count >= 10 && answers.suffix(10).allSatisfy { $0.text == flow[keyPath: wanted] }
+        }
+    }
+
+    /// What the client printed that is no answer.
+    struct CommandFailureText: Error, CustomStringConvertible {
+        var text: String
+        var description: String { "the client says: \(text)" }
+    }
+}
