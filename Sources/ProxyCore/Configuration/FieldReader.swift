@@ -1,20 +1,20 @@
 /// Reads the fields of one object of a configuration, and keeps every fault instead of stopping at the first.
-struct FieldReader {
+package struct FieldReader {
     private let container: KeyedDecodingContainer<AnyKey>
     private var known: Set<String> = []
-    private(set) var faults: [InputFault] = []
+    package private(set) var faults: [InputFault] = []
 
-    init(_ container: KeyedDecodingContainer<AnyKey>) {
+    package init(_ container: KeyedDecodingContainer<AnyKey>) {
         self.container = container
     }
 
     /// Reads a field into a variable, which keeps its value if the field is missing, null or ill-typed.
-    mutating func read<Value: Decodable>(_ key: String, into variable: inout Value) {
+    package mutating func read<Value: Decodable>(_ key: String, into variable: inout Value) {
         if let value = read(key, as: Value.self) { variable = value }
     }
 
     /// Reads a field; nil if it is missing, null or ill-typed.
-    mutating func read<Value: Decodable>(_ key: String, as type: Value.Type) -> Value? {
+    package mutating func read<Value: Decodable>(_ key: String, as type: Value.Type) -> Value? {
         known.insert(key)
         do {
             return try container.decodeIfPresent(type, forKey: AnyKey(key))
@@ -26,7 +26,7 @@ struct FieldReader {
     }
 
     /// Reads a field that is a text with a form of its own; an empty text counts as missing.
-    mutating func read<Value>(
+    package mutating func read<Value>(
         _ key: String, into variable: inout Value, expected: String, _ parse: (String) -> Value?
     ) {
         guard let text = read(key, as: String.self), !text.isEmpty else { return }
@@ -38,7 +38,7 @@ struct FieldReader {
     }
 
     /// Reads a duration. Where `zeroIsUnset`, zero leaves the default, as kube-proxy has it.
-    mutating func readDuration(_ key: String, into variable: inout Duration, zeroIsUnset: Bool = false) {
+    package mutating func readDuration(_ key: String, into variable: inout Duration, zeroIsUnset: Bool = false) {
         guard let text = read(key, as: String.self) else { return }
         guard let value = Duration(goDuration: text) else {
             report(key, text, "is not a duration such as 30s or 1h0m0s")
@@ -48,7 +48,7 @@ struct FieldReader {
     }
 
     /// Reads a list of ranges; those that do not parse are reported.
-    mutating func readCIDRs(_ key: String) -> [CIDR] {
+    package mutating func readCIDRs(_ key: String) -> [CIDR] {
         var cidrs: [CIDR] = []
         for (index, text) in (read(key, as: [String].self) ?? []).enumerated() {
             if let cidr = CIDR(text) {
@@ -61,7 +61,7 @@ struct FieldReader {
     }
 
     /// Reads the fields of a nested object.
-    mutating func readObject(_ key: String, _ read: (inout FieldReader) -> Void) {
+    package mutating func readObject(_ key: String, _ read: (inout FieldReader) -> Void) {
         known.insert(key)
         guard container.contains(AnyKey(key)) else { return }
         do {
@@ -75,22 +75,52 @@ struct FieldReader {
         }
     }
 
+    /// Reads the fields of each object of a list; the closure is told the object's index.
+    package mutating func readObjects(_ key: String, _ read: (inout FieldReader, Int) -> Void) {
+        guard contains(key) else { return }
+        do {
+            var list = try container.nestedUnkeyedContainer(forKey: AnyKey(key))
+            while !list.isAtEnd {
+                // The decoder of an item moves on even where the item is no object.
+                let index = list.currentIndex
+                let item = try list.superDecoder()
+                do {
+                    var reader = FieldReader(try item.container(keyedBy: AnyKey.self))
+                    read(&reader, index)
+                    faults += reader.finish()
+                } catch {
+                    let fault = TypeFault(error, path: item.codingPath, decoding: [String: String].self)
+                    faults.append(InputFault(.error, fault.path, "is not \(fault.expected)"))
+                }
+            }
+        } catch {
+            let fault = TypeFault(error, path: path(key), decoding: [String].self)
+            faults.append(InputFault(.error, fault.path, "is not \(fault.expected)"))
+        }
+    }
+
+    /// Whether a field is there and not null; it counts as known.
+    package mutating func contains(_ key: String) -> Bool {
+        known.insert(key)
+        return container.contains(AnyKey(key)) && (try? container.decodeNil(forKey: AnyKey(key))) == false
+    }
+
     /// Bears fields that are known and read by no one.
-    mutating func ignore(_ keys: String...) {
+    package mutating func ignore(_ keys: String...) {
         known.formUnion(keys)
     }
 
-    mutating func report(
+    package mutating func report(
         _ key: String, index: Int? = nil, _ value: String?, _ sentence: String,
         severity: Diagnostic.Severity = .error
     ) {
-        let steps = container.codingPath.map { InputFault.PathStep.key($0.stringValue) } + [.key(key)]
+        let steps = container.codingPath.map(InputFault.PathStep.init) + [.key(key)]
         let value = value.map { InputFault.Value.text("\"\($0.printable())\"") } ?? .none
         faults.append(InputFault(severity, steps + (index.map { [.index($0)] } ?? []), sentence, value: value))
     }
 
     /// Reports the fields that nobody asked for, and returns every fault.
-    mutating func finish() -> [InputFault] {
+    package mutating func finish() -> [InputFault] {
         for key in container.allKeys.map(\.stringValue).sorted() where !known.contains(key) {
             report(key, nil, "is not a known field; it is ignored", severity: .warning)
         }
@@ -101,18 +131,18 @@ struct FieldReader {
 }
 
 /// A key of an object, whatever it is.
-struct AnyKey: CodingKey {
-    let stringValue: String
-    let intValue: Int?
+package struct AnyKey: CodingKey {
+    package let stringValue: String
+    package let intValue: Int?
 
-    init(_ key: String) {
+    package init(_ key: String) {
         stringValue = key
         intValue = nil
     }
 
-    init?(stringValue: String) { self.init(stringValue) }
+    package init?(stringValue: String) { self.init(stringValue) }
 
-    init?(intValue: Int) {
+    package init?(intValue: Int) {
         stringValue = String(intValue)
         self.intValue = intValue
     }

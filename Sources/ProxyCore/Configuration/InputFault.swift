@@ -49,6 +49,12 @@ extension InputFault.PathStep: ExpressibleByStringLiteral, ExpressibleByIntegerL
     public init(integerLiteral value: Int) { self = .index(value) }
 }
 
+extension InputFault.PathStep {
+    init(_ key: any CodingKey) {
+        self = key.intValue.map { .index($0) } ?? .key(key.stringValue)
+    }
+}
+
 extension [InputFault.PathStep] {
     /// `spec.ports[0].port`; keys that are not plain words are quoted.
     package var fieldPath: String {
@@ -100,7 +106,7 @@ package struct TypeFault: Hashable, Sendable {
             if context.codingPath.count > path.count { path = context.codingPath }
         default: break
         }
-        self.path = path.map { $0.intValue.map { .index($0) } ?? .key($0.stringValue) }
+        self.path = path.map(InputFault.PathStep.init)
         self.expected = expected ?? "readable"
     }
 
