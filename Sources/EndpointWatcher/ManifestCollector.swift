@@ -27,7 +27,7 @@ struct ManifestCollector {
     /// What could be read, whatever else is at fault.
     private(set) var changes: [ObjectChange] = []
     private(set) var documentCount = 0
-    private var places: [ObjectIdentity: (index: Int, file: Int, line: Int)] = [:]
+    private var places: [ObjectKey: (index: Int, file: Int, line: Int)] = [:]
     private var files: [String] = []
     private var unread: [(kind: UnreadKind, line: Int, count: Int)] = []
     private var unreadIndex: [UnreadKind: Int] = [:]
@@ -194,7 +194,7 @@ struct ManifestCollector {
 
     /// Keeps a change; of two for the same object, the later.
     private mutating func keep(_ change: ObjectChange, line: Int) {
-        let key = ObjectIdentity(change)
+        let key = change.key
         let file = files.count - 1
         if let earlier = places[key] {
             let place = "\(files[earlier.file]):\(earlier.line)"

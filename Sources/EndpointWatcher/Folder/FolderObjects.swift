@@ -4,12 +4,12 @@ import ProxyCore
 ///
 /// Of an object in several files the one in the last file counts, by the order of names.
 struct FolderObjects {
-    private var files: [String: [ObjectIdentity: ObjectChange]] = [:]
+    private var files: [String: [ObjectKey: ObjectChange]] = [:]
     /// The files that hold an object, in order.
-    private var holders: [ObjectIdentity: [String]] = [:]
+    private var holders: [ObjectKey: [String]] = [:]
     /// What counted before the changes that nobody has asked for yet, and the order in which they came.
-    private var earlier: [ObjectIdentity: ObjectChange?] = [:]
-    private var touched: [ObjectIdentity] = []
+    private var earlier: [ObjectKey: ObjectChange?] = [:]
+    private var touched: [ObjectKey] = []
 
     var isEmpty: Bool { holders.isEmpty }
 
@@ -17,12 +17,12 @@ struct FolderObjects {
 
     /// Replaces what a file holds. Returns the objects that it did not hold before and another file holds too, with
     /// the last such file.
-    mutating func set(_ objects: [ObjectChange], of file: String) -> [(ObjectIdentity, otherFile: String)] {
+    mutating func set(_ objects: [ObjectChange], of file: String) -> [(ObjectKey, otherFile: String)] {
         let old = files[file] ?? [:]
-        var new: [ObjectIdentity: ObjectChange] = [:]
-        var shared: [(ObjectIdentity, otherFile: String)] = []
+        var new: [ObjectKey: ObjectChange] = [:]
+        var shared: [(ObjectKey, otherFile: String)] = []
         for object in objects {
-            let identity = ObjectIdentity(object)
+            let identity = object.key
             noteEarlier(identity)
             new[identity] = object
             guard old[identity] == nil else { continue }
@@ -55,13 +55,13 @@ struct FolderObjects {
         return changes + deletions
     }
 
-    private mutating func noteEarlier(_ identity: ObjectIdentity) {
+    private mutating func noteEarlier(_ identity: ObjectKey) {
         guard earlier[identity] == nil else { return }
         earlier[identity] = .some(current(identity))
         touched.append(identity)
     }
 
-    private func current(_ identity: ObjectIdentity) -> ObjectChange? {
+    private func current(_ identity: ObjectKey) -> ObjectChange? {
         holders[identity]?.last.flatMap { files[$0]?[identity] }
     }
 }

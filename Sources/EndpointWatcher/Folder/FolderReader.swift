@@ -129,7 +129,7 @@ struct FolderReader {
         return found + [Diagnostic(.error, at: place(name), "is not taken over; the objects that it held before stay")]
     }
 
-    private func note(_ identity: ObjectIdentity, also other: String, in name: String) -> Diagnostic {
+    private func note(_ identity: ObjectKey, also other: String, in name: String) -> Diagnostic {
         let later = other < name ? "here" : "there"
         return Diagnostic(
             .note, at: place(name), "\(identity): is also in \(place(other)); the later one, \(later), is taken")

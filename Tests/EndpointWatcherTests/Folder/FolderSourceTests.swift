@@ -21,14 +21,14 @@ struct FolderSourceTests {
             Issue.record("no changes first")
             return
         }
-        #expect(first.map { ObjectIdentity($0).description } == ["Service default/a"])
+        #expect(first.map { $0.key.description } == ["Service default/a"])
         for kind in ObjectKind.allCases { #expect(await reported.next() == .complete(kind)) }
         try folder.remove("a.yaml")
         guard case .changes(let second, _) = await reported.next() else {
             Issue.record("no deletion")
             return
         }
-        #expect(second == first.map { ObjectIdentity($0).deletion })
+        #expect(second == first.map { $0.key.deletion })
         task.cancel()
         try await task.value
     }

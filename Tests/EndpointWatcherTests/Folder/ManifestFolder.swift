@@ -58,7 +58,7 @@ final class ManifestFolder {
                 if case .service(let service) = change {
                     return "\(service.name.name) \(service.ports.map { String($0.number) }.joined(separator: " "))"
                 }
-                let identity = ObjectIdentity(change)
+                let identity = change.key
                 return change == identity.deletion ? "no \(identity)" : "\(identity)"
             }
         case .complete(let kind): ["complete \(kind)"]
