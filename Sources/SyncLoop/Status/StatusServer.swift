@@ -134,10 +134,11 @@ private struct Acceptor: Sendable {
             case EAGAIN:
                 var state = pollfd(fd: socket.descriptor, events: Int16(POLLIN), revents: 0)
                 poll(&state, 1, -1)
+                // A socket without blocking that was shut down has nothing to accept for ever, and says so by this.
+                if state.revents & Int16(POLLHUP) != 0 { return }
             case EINTR, ECONNABORTED: break
             // No descriptors or no memory for the moment.
             case EMFILE, ENFILE, ENOBUFS, ENOMEM: usleep(100_000)
-            // EINVAL: the socket was shut down.
             default: return
             }
         }

@@ -52,6 +52,24 @@ struct StatusServerTests {
         await #expect(throws: StatusSocketError.notRunning(path: path)) { try await ask() }
     }
 
+    @Test("keeps no thread when it has stopped")
+    func threadEnds() async throws {
+        let gate = Gate()
+        weak let held = gate
+        var server: StatusServer? = try StatusServer(path: path) { [gate, status] in
+            _ = gate
+            return status
+        }
+        _ = try await ask()
+        server?.stop()
+        server = nil
+        _ = consume gate
+        // The thread holds what it answers with.
+        let deadline = ContinuousClock.now + .seconds(20)
+        while held != nil, .now < deadline { try await Task.sleep(for: .milliseconds(10)) }
+        #expect(held == nil)
+    }
+
     @Test("replaces the socket that a dead daemon has left")
     func stale() async throws {
         do {
