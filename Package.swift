@@ -123,6 +123,12 @@ let package = Package(
             name: "render-bench",
             dependencies: ["ProxyCore", "ChainRenderer", "EndpointWatcher", "TestSupport"],
             path: "Benchmarks/RenderBench", swiftSettings: settings),
+        .executableTarget(
+            name: "daemon-bench",
+            dependencies: [
+                "BatchApplier", "ChainRenderer", "ProxyCore", "SyncLoop", "TestSupport", "TestAPIServer",
+            ],
+            path: "Benchmarks/DaemonBench", swiftSettings: settings),
 
         .testTarget(name: "ProxyCoreTests", dependencies: ["ProxyCore", "TestSupport"], swiftSettings: settings),
         .testTarget(name: "NameHashTests", dependencies: ["NameHash", "ProxyCore"], swiftSettings: settings),

@@ -1,7 +1,27 @@
 #!/usr/bin/env bash
-# Measures rendering in a release build; arguments go to the benchmark.
+# Measures rendering, then the daemon, in a release build. Arguments go to the program that they name first, such as
+# `daemon latency nft 1000 200`; without any, all is measured.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-swift build -c release --product render-bench
-exec "$(swift build -c release --show-bin-path)/render-bench" "$@"
+for product in render-bench daemon-bench switchyard test-api-server netlink-peer; do
+    swift build -c release --product "$product"
+done
+programs="$(swift build -c release --show-bin-path)"
+
+case "${1:-}" in
+render | daemon)
+    program="$1-bench"
+    shift
+    exec "$programs/$program" "$@"
+    ;;
+"")
+    "$programs/render-bench"
+    echo
+    "$programs/daemon-bench"
+    ;;
+*)
+    echo "say render or daemon and what to measure, or nothing" >&2
+    exit 2
+    ;;
+esac

@@ -51,16 +51,7 @@ struct ReadMeasurement {
 
     private func service(_ service: Service) -> String {
         let (name, address) = (service.name, service.clusterIPs[0])
-        guard isYAML else {
-            return """
-                {"apiVersion":"v1","kind":"Service","metadata":{"name":"\(name.name)","namespace":"\(name.namespace)",\
-                "labels":{"app":"\(name.name)"}},"spec":{"type":"ClusterIP","clusterIP":"\(address)",\
-                "clusterIPs":["\(address)"],"ipFamilies":["IPv4"],"ipFamilyPolicy":"SingleStack",\
-                "internalTrafficPolicy":"Cluster","sessionAffinity":"None","selector":{"app":"\(name.name)"},\
-                "ports":[{"name":"http","port":80,"protocol":"TCP","targetPort":8080}]}}
-
-                """
-        }
+        guard isYAML else { return LargeCluster.json(service) + "\n" }
         return """
             apiVersion: v1
             kind: Service
@@ -92,22 +83,7 @@ struct ReadMeasurement {
 
     private func slice(_ slice: EndpointSlice) -> String {
         let name = slice.name
-        guard isYAML else {
-            let endpoints = slice.endpoints.map { endpoint in
-                """
-                {"addresses":["\(endpoint.address)"],"conditions":{"ready":true,"serving":true,"terminating":false},\
-                "nodeName":"\(endpoint.nodeName)","zone":"zone-a","targetRef":{"kind":"Pod",\
-                "namespace":"\(name.namespace)","name":"\(name.name)-\(endpoint.nodeName)"}}
-                """
-            }
-            return """
-                {"apiVersion":"discovery.k8s.io/v1","kind":"EndpointSlice","addressType":"IPv4","metadata":\
-                {"name":"\(name.name)","namespace":"\(name.namespace)","labels":\
-                {"kubernetes.io/service-name":"\(slice.service.name)"}},"endpoints":[\(endpoints.joined(separator: ","))],\
-                "ports":[{"name":"http","port":8080,"protocol":"TCP"}]}
-
-                """
-        }
+        guard isYAML else { return LargeCluster.json(slice) + "\n" }
         let endpoints = slice.endpoints.map { endpoint in
             """
             - addresses:

@@ -1,4 +1,5 @@
 public import ProxyCore
+import Synchronization
 import SystemPackage
 
 /// What a commit did.
@@ -14,6 +15,8 @@ public struct IPTablesReport: Hashable, Sendable {
     public var removedChains: [String]
     /// How often it was tried until no other program came between.
     public var attempts: Int
+    /// How long the restore program ran, all attempts together.
+    public var restoreDuration = Duration.zero
     /// What did not work and does not keep traffic from being served as asked, as full sentences.
     public var warnings: [String]
 }
@@ -60,15 +63,15 @@ public struct IPTablesApplier: Sendable {
             let input = IPTablesInput(batch, before: before, variant: variant)
             return (input, input)
         }
-        return try await perform(work) { input, attempts, lock in
-            await finish(batch, input, attempts: attempts, lock)
+        return try await perform(work) { input, effort, lock in
+            await finish(batch, input, effort, lock)
         }
     }
 
     /// The input that `apply` would commit now.
     public func dryRun(_ batch: IPTablesBatch) async throws(IPTablesError) -> [UInt8] {
         let before = try await read(Self.tablesToRead(for: batch))
-        return IPTablesInput(batch, before: before, variant: tools.variant).bytes
+        return IPTablesInput(batch, before: before, variant: tools.variant).text.bytes
     }
 
     /// Reads tables, counters included.
@@ -81,6 +84,35 @@ public struct IPTablesApplier: Sendable {
     /// What the save program prints of tables, counters included, for those who take rules apart themselves.
     public func save(_ tables: [IPTablesBatch.TableName]) async throws(IPTablesError) -> [UInt8] {
         try await patiently { () async throws(IPTablesError) in try await saveOnce(tables) }
+    }
+
+    /// The same, taken in piece by piece as it comes: a large table is never in memory as a whole.
+    ///
+    /// - Parameters:
+    ///   - start: what the pieces are taken into, also where reading has to be begun again.
+    ///   - take: takes the next piece in, which is cut anywhere.
+    public func save<Value: Sendable>(
+        _ tables: [IPTablesBatch.TableName], into start: Value,
+        _ take: @escaping @Sendable (inout Value, [UInt8]) -> Void
+    ) async throws(IPTablesError) -> Value {
+        try await patiently { () async throws(IPTablesError) in
+            let value = Taken(start)
+            for table in tables {
+                let result = await access.run(tools.save, ["-c", "-t", table.rawValue]) { piece in
+                    value.current.withLock { take(&$0, piece) }
+                }
+                guard result.succeeded else {
+                    throw IPTablesError(result, operation: "read table \(table.rawValue)", tools: tools)
+                }
+            }
+            return value.current.withLock { $0 }
+        }
+    }
+
+    private final class Taken<Value: Sendable>: Sendable {
+        let current: Mutex<Value>
+
+        init(_ start: Value) { current = Mutex(start) }
     }
 
     /// True where no service is reachable by rules of ours: table nat has no KUBE-SERVICES with rules in it. A table
@@ -102,7 +134,8 @@ public struct IPTablesApplier: Sendable {
             guard result.succeeded else {
                 throw IPTablesError(result, operation: "read table \(table.rawValue)", tools: tools)
             }
-            text += result.standardOutput
+            // A large table is not copied.
+            if text.isEmpty { text = result.standardOutput } else { text += result.standardOutput }
         }
         return text
     }
@@ -139,22 +172,29 @@ extension IPTablesApplier {
         var operation: String
         /// The tables that are read.
         var tables: [IPTablesBatch.TableName]
-        /// From what was read to the input and to what the caller wants to know of it. An input without bytes is not
+        /// From what was read to the input and to what the caller wants to know of it. An input without text is not
         /// committed.
         var plan: @Sendable (IPTablesState) -> (input: IPTablesInput, value: Value)
     }
 
-    /// Reads, plans and commits with the lock held; `finish` is called with the number of attempts and the lock before
+    /// What a commit has cost.
+    struct Effort: Sendable {
+        var attempts = 0
+        /// How long the restore program ran.
+        var restoreDuration = Duration.zero
+    }
+
+    /// Reads, plans and commits with the lock held; `finish` is called with what that has cost and with the lock before
     /// that is let go.
     func perform<Value: Sendable, Result: Sendable>(
-        _ work: Work<Value>, finish: @Sendable @escaping (Value, Int, FileDescriptor?) async -> Result
+        _ work: Work<Value>, finish: @Sendable @escaping (Value, Effort, FileDescriptor?) async -> Result
     ) async throws(IPTablesError) -> Result {
         let outcome = await Task { () async -> Swift.Result<Result, IPTablesError> in
             do throws(IPTablesError) {
                 return try await holdingLock(for: work.operation) { lock in
                     do throws(IPTablesError) {
-                        let (value, attempts) = try await commit(work, lock)
-                        return .success(await finish(value, attempts, lock))
+                        let (value, effort) = try await commit(work, lock)
+                        return .success(await finish(value, effort, lock))
                     } catch {
                         return .failure(error)
                     }
@@ -174,7 +214,7 @@ extension IPTablesApplier {
                 kind: kind, operation: operation, family: tools.family, variant: tools.variant, output: output)
         }
         do throws(XTablesLock.Failure) {
-            return try await XTablesLock(path: lockPath, timeout: lockTimeout).holding(body)
+            return try await XTablesLock(path: lockPath, timeout: lockTimeout, family: tools.family).holding(body)
         } catch let failure {
             switch failure {
             case .held(let holder): throw error(.lockHeld(holder))
@@ -185,25 +225,29 @@ extension IPTablesApplier {
         }
     }
 
-    /// Returns what the plan said, and how often it was tried.
+    /// Returns what the plan said, and what it has cost.
     private func commit<Value: Sendable>(
         _ work: Work<Value>, _ lock: FileDescriptor?
-    ) async throws(IPTablesError) -> (Value, Int) {
-        var attempt = 0
+    ) async throws(IPTablesError) -> (Value, Effort) {
+        var effort = Effort()
         while true {
-            attempt += 1
+            effort.attempts += 1
             let before = try await readPatiently(work.tables)
             let (input, value) = work.plan(before)
-            if input.bytes.isEmpty { return (value, attempt) }
-            let result = await restore(input.bytes, lock)
-            if result.succeeded { return (value, attempt) }
-            var error = IPTablesError(result, operation: work.operation, tools: tools, input: input.bytes)
-            error.attempts = attempt
+            if input.text.isEmpty { return (value, effort) }
+            let start = ContinuousClock.now
+            let result = await restore(input.text, lock)
+            effort.restoreDuration += .now - start
+            if result.succeeded { return (value, effort) }
+            var error = IPTablesError(result, operation: work.operation, tools: tools, input: input.text.bytes)
+            error.attempts = effort.attempts
             if error.kind == .lockHeld(nil) { error.kind = .lockHeld(LockHolder.find(ofFileAt: programsLockPath)) }
             error.aftermath = await putBack(input, before: before, lock)
             if case .halfDone = error.aftermath { throw error }
-            guard error.kind == .refused, attempt < attemptLimit, await hasChanged(since: before) else { throw error }
-            try? await Task.sleep(for: .milliseconds(20 << attempt))
+            guard error.kind == .refused, effort.attempts < attemptLimit, await hasChanged(since: before) else {
+                throw error
+            }
+            try? await Task.sleep(for: .milliseconds(20 << effort.attempts))
         }
     }
 
@@ -213,7 +257,7 @@ extension IPTablesApplier {
     ///
     /// The lock is its standard output, on which it prints nothing: so it holds the lock for as long as it lives, and
     /// what it was fed before this process was killed is not committed after what the next one commits.
-    private func restore(_ input: [UInt8], _ lock: FileDescriptor?) async -> ProcessResult {
+    private func restore(_ input: InputText, _ lock: FileDescriptor?) async -> ProcessResult {
         let seconds = max(1, Int(lockTimeout / .seconds(1)))
         return await access.run(
             tools.restore, ["-w", "\(seconds)", "--noflush", "--counters"], input: input,
@@ -260,7 +304,7 @@ extension IPTablesApplier {
             let now = try await readPatiently(earlier)
             let undo = IPTablesPutBack(of: input, before: before, now: now, variant: tools.variant)
             guard !undo.tables.isEmpty else { return .unchanged }
-            let result = await restore(undo.bytes, lock)
+            let result = await restore(InputText(undo.bytes), lock)
             guard result.succeeded else {
                 throw IPTablesError(
                     result, operation: "put back the tables \(undo.tables.list)", tools: tools, input: undo.bytes)
@@ -272,7 +316,7 @@ extension IPTablesApplier {
     }
 
     private func finish(
-        _ batch: IPTablesBatch, _ input: IPTablesInput, attempts: Int, _ lock: FileDescriptor?
+        _ batch: IPTablesBatch, _ input: IPTablesInput, _ effort: Effort, _ lock: FileDescriptor?
     ) async -> IPTablesReport {
         var warnings = input.warnings
         if !holdsProgramsLock { warnings += await removeExtraJumps(input.insertedJumps, lock) }
@@ -281,8 +325,8 @@ extension IPTablesApplier {
         }
         return IPTablesReport(
             variant: tools.variant, insertedJumps: input.missingJumps, movedJumps: input.movedJumps,
-            reducedJumps: input.reducedJumps, removedChains: input.removedChains, attempts: attempts,
-            warnings: warnings)
+            reducedJumps: input.reducedJumps, removedChains: input.removedChains, attempts: effort.attempts,
+            restoreDuration: effort.restoreDuration, warnings: warnings)
     }
 
     /// Takes out again what another program, such as a kube-proxy that is still alive, has put in too between our
@@ -301,7 +345,7 @@ extension IPTablesApplier {
                     for jump in extra where jump.table == table { input += jump.line("-D") }
                     input += "COMMIT\n".utf8
                 }
-                let result = await restore(input, lock)
+                let result = await restore(InputText(input), lock)
                 if !result.succeeded { last = result.errorText.trimmed }
             } catch {
                 last = "\(error)"

@@ -21,7 +21,7 @@ struct IPTablesInput {
         var removedRules: [RemovedRule] = []
     }
 
-    private(set) var bytes: [UInt8] = []
+    private(set) var text = InputText()
     /// In the order of commit.
     private(set) var changes: [TableChange] = []
     private(set) var missingJumps: [IPTablesJump] = []
@@ -37,21 +37,22 @@ struct IPTablesInput {
     /// - Parameter before: the tables as they are, as far as the batch needs them.
     init(_ batch: IPTablesBatch, before: IPTablesState, variant: IPTablesVariant) {
         precondition(Set(batch.tables.map(\.name)).count == batch.tables.count, "a table is there once")
-        bytes.reserveCapacity(batch.tables.reduce(0) { $0 + $1.text.count } + 4096)
         for table in batch.tables { append(table, of: batch, before[table.name.rawValue], variant) }
+        // Nothing comes after the last table that could be refused: it is never put back.
+        if !changes.isEmpty { changes[changes.count - 1].chains = [] }
     }
 
     /// The removal of all that is ours.
     init(_ cleanup: IPTablesCleanup, before: IPTablesState, variant: IPTablesVariant) {
         for table in cleanup.tables where table.hasWork {
             guard let former = before[table.name.rawValue] else { continue }
-            bytes += "*\(table.name.rawValue)\n".utf8
+            text += "*\(table.name.rawValue)\n".utf8
             appendBuiltInCounters(former, except: [], variant)
             // All are emptied before one is removed, as they lead to each other.
-            for chain in table.chains { bytes += ":\(chain.name) - [0:0]\n".utf8 }
-            for jump in table.removedJumps { bytes += jump.rule.deletion(from: jump.chain) }
-            for chain in table.chains where !chain.isKept { bytes += "-X \(chain.name)\n".utf8 }
-            bytes += "COMMIT\n".utf8
+            for chain in table.chains { text += ":\(chain.name) - [0:0]\n".utf8 }
+            for jump in table.removedJumps { text += jump.rule.deletion(from: jump.chain) }
+            for chain in table.chains where !chain.isKept { text += "-X \(chain.name)\n".utf8 }
+            text += "COMMIT\n".utf8
             changes.append(
                 TableChange(
                     name: table.name, chains: Set(table.chains.map(\.name)), removedRules: table.removedJumps))
@@ -62,37 +63,37 @@ struct IPTablesInput {
         _ table: IPTablesBatch.Table, of batch: IPTablesBatch, _ before: IPTablesState.Table?,
         _ variant: IPTablesVariant
     ) {
-        let parts = IPTablesTableText(table)
-        var change = TableChange(name: table.name, chains: parts.touchedChains)
-        bytes += parts.head
+        var parts = IPTablesTableText(table)
+        var change = TableChange(name: table.name, chains: parts.touchedChains())
+        text.append(sharing: parts.head)
         if let before {
             let declared = parts.declaredChains
             appendBuiltInCounters(before, except: declared, variant)
             let stale = staleChains(
                 of: before, prefixes: batch.ownedChainPrefixes, declared: declared.union(batch.keptChains))
-            for chain in stale.unused + stale.used { bytes += ":\(chain) - [0:0]\n".utf8 }
+            for chain in stale.unused + stale.used { text += ":\(chain) - [0:0]\n".utf8 }
             let mending = IPTablesJumpMending(batch.jumps.filter { $0.table == table.name }, before: before)
             // In IPv6 nothing but the jumps to it names KUBE-FIREWALL, and it may be there with rules of the kubelet.
             let targets = Set(mending.missing.map(\.target)).filter { !declared.contains($0) && before[$0] == nil }
-            for chain in targets.sorted() { bytes += ":\(chain) - [0:0]\n".utf8 }
-            bytes += mending.lines
+            for chain in targets.sorted() { text += ":\(chain) - [0:0]\n".utf8 }
+            text += mending.lines
             missingJumps += mending.missing
             movedJumps += mending.moved
             reducedJumps += mending.reduced
             change.chains.formUnion(targets.union(stale.unused + stale.used))
             change.insertedJumps = mending.inserted.filter { !change.chains.contains($0.chain) }
             change.removedRules = mending.removed.filter { !change.chains.contains($0.chain) }
-            bytes += parts.rules
-            for chain in stale.unused { bytes += "-X \(chain)\n".utf8 }
+            text.append(sharing: parts.rules)
+            for chain in stale.unused { text += "-X \(chain)\n".utf8 }
             removedChains += stale.unused
             warnings += stale.used.map {
                 "The stale chain \($0) of table \(before.name) was emptied but not removed, as a rule of another "
                     + "program leads to it."
             }
         } else {
-            bytes += parts.rules
+            text.append(sharing: parts.rules)
         }
-        bytes += "COMMIT\n".utf8
+        text += "COMMIT\n".utf8
         changes.append(change)
     }
 
@@ -107,7 +108,7 @@ struct IPTablesInput {
         guard variant == .legacy else { return }
         for chain in before.chains where chain.isBuiltIn && !declared.contains(chain.name) {
             guard chain.counters.packets > 0 else { continue }
-            bytes += ":\(chain.name) \(chain.policy) \(chain.counters)\n".utf8
+            text += ":\(chain.name) \(chain.policy) \(chain.counters)\n".utf8
         }
     }
 
@@ -154,26 +155,37 @@ struct IPTablesTableText {
     }
 
     /// The chains that the text replaces.
-    var declaredChains: Set<String> {
+    private(set) lazy var declaredChains: Set<String> = {
         var names: Set<String> = []
-        for line in head.split(separator: UInt8(ascii: "\n")) where line.first == UInt8(ascii: ":") {
+        Self.forEachLine(of: head) { line in
+            guard line.first == UInt8(ascii: ":") else { return }
             names.insert(String(decoding: line.dropFirst().prefix { $0 != UInt8(ascii: " ") }, as: UTF8.self))
         }
         return names
-    }
+    }()
 
     /// The chains that the text changes: those that it declares and those that its rules are added to.
-    var touchedChains: Set<String> {
+    mutating func touchedChains() -> Set<String> {
         var names = declaredChains
-        for line in rules.split(separator: UInt8(ascii: "\n")) {
+        Self.forEachLine(of: rules) { line in
             let words = line.split(separator: UInt8(ascii: " "), maxSplits: 3)
             // Counters may come before the command.
             guard let command = words.firstIndex(where: { $0.first == UInt8(ascii: "-") }), command < 2,
                 words.count > command + 1
-            else { continue }
+            else { return }
             names.insert(String(decoding: words[command + 1], as: UTF8.self))
         }
         return names
+    }
+
+    /// One line after the other: half a million of them at once are tens of megabytes of slices.
+    private static func forEachLine(of text: ArraySlice<UInt8>, _ body: (ArraySlice<UInt8>) -> Void) {
+        var rest = text
+        while !rest.isEmpty {
+            let end = rest.firstIndex(of: UInt8(ascii: "\n")) ?? rest.endIndex
+            body(rest[..<end])
+            rest = rest[end...].dropFirst()
+        }
     }
 }
 

@@ -68,11 +68,14 @@ package struct ProcessResult: Hashable, Sendable {
 extension NodeAccess {
     /// Runs a program to its end, feeds it and drains both its outputs at the same time.
     ///
-    /// - Parameter standardOutput: what the program gets as its standard output; nothing is read from it then. Of the
+    /// - Parameters:
+    ///   - standardOutput: what the program gets as its standard output; nothing is read from it then. Of the
     ///   descriptors of this process it inherits no other.
+    ///   - take: is given what the program prints in pieces as they come; nothing is kept then, and there is no input.
     package func run(
-        _ program: String, _ arguments: [String] = [], input: [UInt8] = [], environment added: [String: String] = [:],
-        standardOutput: FileDescriptor? = nil
+        _ program: String, _ arguments: [String] = [], input: InputText = InputText(),
+        environment added: [String: String] = [:], standardOutput: FileDescriptor? = nil,
+        take: (@Sendable ([UInt8]) -> Void)? = nil
     ) async -> ProcessResult {
         _ = Self.ignoresBrokenPipes
         OwnProcesses.began()
@@ -90,6 +93,7 @@ extension NodeAccess {
         let timeout = processTimeout
         return await withTaskGroup(of: ProcessResult?.self) { group in
             group.addTask {
+                if let take { return await Self.run(configuration, take) }
                 guard let standardOutput else {
                     return await Self.run(configuration, input, output: .bytes(limit: .max)) { $0 }
                 }
@@ -108,7 +112,7 @@ extension NodeAccess {
     }
 
     private static func run<Output: OutputProtocol>(
-        _ configuration: Configuration, _ input: [UInt8], output: Output, _ bytes: (Output.OutputType) -> [UInt8]
+        _ configuration: Configuration, _ input: InputText, output: Output, _ bytes: (Output.OutputType) -> [UInt8]
     ) async -> ProcessResult {
         do {
             // Without a limit: a table of any size is read back whole.
@@ -117,16 +121,29 @@ extension NodeAccess {
             ) { execution in
                 // A program that ends before it has read everything, as iptables-restore does at the first line
                 // that it refuses, is judged by its exit status and by what it printed, not by the broken pipe.
-                _ = try? await execution.standardInputWriter.write(input)
+                for piece in input.portions {
+                    guard (try? await execution.standardInputWriter.write(piece)) != nil else { break }
+                }
                 try? await execution.standardInputWriter.finish()
             }
-            let ending: ProcessResult.Ending =
-                switch result.terminationStatus {
-                case .exited(let status): .exited(status)
-                case .signaled(let signal): .signalled(signal)
-                }
             return ProcessResult(
-                ending: ending, standardOutput: bytes(result.standardOutput), standardError: result.standardError)
+                ending: .init(result.terminationStatus), standardOutput: bytes(result.standardOutput),
+                standardError: result.standardError)
+        } catch {
+            return ProcessResult(ending: .notStarted, standardError: Array("\(error)".utf8))
+        }
+    }
+
+    private static func run(
+        _ configuration: Configuration, _ take: @Sendable ([UInt8]) -> Void
+    ) async -> ProcessResult {
+        do {
+            let result = try await Subprocess.run(
+                configuration, input: .none, output: .sequence, error: .bytes(limit: .max)
+            ) { execution in
+                for try await piece in execution.standardOutput { piece.withUnsafeBytes { take(Array($0)) } }
+            }
+            return ProcessResult(ending: .init(result.terminationStatus), standardError: result.standardError)
         } catch {
             return ProcessResult(ending: .notStarted, standardError: Array("\(error)".utf8))
         }
@@ -138,6 +155,15 @@ extension NodeAccess {
         signal(SIGPIPE, SIG_IGN)
         return true
     }()
+}
+
+extension ProcessResult.Ending {
+    fileprivate init(_ status: TerminationStatus) {
+        switch status {
+        case .exited(let status): self = .exited(status)
+        case .signaled(let signal): self = .signalled(signal)
+        }
+    }
 }
 
 extension NodeAccess {
@@ -153,7 +179,7 @@ extension NodeAccess {
     /// Writes a small file of the kernel in one write. Returns what went wrong, or nil.
     package func writeFile(_ path: String, _ content: String) async -> String? {
         guard commandPrefix.isEmpty else {
-            let result = await run("tee", [path], input: Array(content.utf8))
+            let result = await run("tee", [path], input: InputText(Array(content.utf8)))
             return result.succeeded ? nil : result.errorText.trimmed
         }
         do {

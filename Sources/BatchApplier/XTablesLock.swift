@@ -1,4 +1,6 @@
 import Glibc
+import ProxyCore
+import Synchronization
 import SystemPackage
 
 /// The lock file of the iptables programs, and how it is waited for.
@@ -9,6 +11,8 @@ import SystemPackage
 struct XTablesLock {
     let path: String
     let timeout: Duration
+    /// Whose tables are worked on.
+    let family: IPFamily
 
     /// Given to a restore program as XTABLES_LOCKFILE where the applier holds the lock itself: an own file for each
     /// process, which nobody else can hold.
@@ -24,18 +28,62 @@ struct XTablesLock {
     /// It is given the descriptor that holds the lock. A process that inherits it holds the lock too, and keeps it
     /// when this process is killed.
     func holding<Value: Sendable>(_ body: (FileDescriptor) async -> Value) async throws(Failure) -> Value {
-        // With the flags and the mode of the iptables programs.
-        let file = open(path, O_RDONLY | O_CREAT | O_CLOEXEC, 0o600)
-        guard file >= 0 else { throw .cannotOpen(errno: errno) }
-        // Closed and not unlocked, which would take the lock from a process that has inherited it.
-        defer { close(file) }
         let clock = ContinuousClock()
         let end = clock.now + timeout
-        while flock(file, LOCK_EX | LOCK_NB) != 0 {
+        while true {
+            if let file = try Self.held.take(path, family) {
+                defer { Self.held.giveBack(path, family) }
+                return await body(FileDescriptor(rawValue: file))
+            }
             guard clock.now < end else { throw .held(LockHolder.find(ofFileAt: path)) }
             try? await clock.sleep(for: .milliseconds(20))
         }
-        return await body(FileDescriptor(rawValue: file))
+    }
+
+    private static let held = HeldLocks()
+}
+
+/// The lock files that this process holds.
+///
+/// There is one lock for the tables of both families, which have nothing to do with each other in the kernel. So while
+/// one family's commit holds it, which takes ten seconds in a large cluster, the other's commits go on beside it.
+private final class HeldLocks: Sendable {
+    private struct Lock {
+        var file: Int32
+        var families: Set<IPFamily>
+    }
+
+    private let locks = Mutex<[String: Lock]>([:])
+
+    /// The descriptor that holds the lock; nil while another process, or the same family, holds it.
+    func take(_ path: String, _ family: IPFamily) throws(XTablesLock.Failure) -> Int32? {
+        let result = locks.withLock { locks -> Result<Int32?, XTablesLock.Failure> in
+            if let lock = locks[path] {
+                guard !lock.families.contains(family) else { return .success(nil) }
+                locks[path]?.families.insert(family)
+                return .success(lock.file)
+            }
+            // With the flags and the mode of the iptables programs.
+            let file = open(path, O_RDONLY | O_CREAT | O_CLOEXEC, 0o600)
+            guard file >= 0 else { return .failure(.cannotOpen(errno: errno)) }
+            guard flock(file, LOCK_EX | LOCK_NB) == 0 else {
+                close(file)
+                return .success(nil)
+            }
+            locks[path] = Lock(file: file, families: [family])
+            return .success(file)
+        }
+        return try result.get()
+    }
+
+    func giveBack(_ path: String, _ family: IPFamily) {
+        locks.withLock { locks in
+            locks[path]?.families.remove(family)
+            guard let lock = locks[path], lock.families.isEmpty else { return }
+            // Closed and not unlocked, which would take the lock from a process that has inherited it.
+            close(lock.file)
+            locks[path] = nil
+        }
     }
 }
 

@@ -218,4 +218,7 @@ extension Date {
 extension Duration {
     /// Whole milliseconds.
     var milliseconds: Int { Int((self / .milliseconds(1)).rounded()) }
+
+    /// Milliseconds, exact to the microsecond.
+    var inMilliseconds: Double { (self / .microseconds(1)).rounded() / 1000 }
 }

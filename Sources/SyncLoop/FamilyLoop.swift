@@ -92,10 +92,13 @@ extension FamilyLoop {
             return
         }
         isCommitting = true
-        let failure = await commit(work)
+        let commitment = await commit(work)
         isCommitting = false
-        await end(work, succeeded: failure == nil)
-        if let failure { note(failure, of: work) } else { note(work, from: start) }
+        await end(work, succeeded: commitment.isSuccess)
+        switch commitment {
+        case .success(let restoring): note(work, from: start, restoring: restoring)
+        case .failure(let failure): note(failure, of: work)
+        }
     }
 
     private func end(_ work: SyncWork, succeeded: Bool) async {
@@ -105,7 +108,9 @@ extension FamilyLoop {
         if let flows { didSync(flows) }
     }
 
-    private func commit(_ work: SyncWork) async -> IPTablesError? {
+    /// Returns how long the restore programs ran.
+    private func commit(_ work: SyncWork) async -> Result<Duration, IPTablesError> {
+        var restoring = Duration.zero
         do throws(IPTablesError) {
             var batches = work.batches
             if work.isFull, isKernelBare, let first = await model.essentialBatch(family) {
@@ -115,14 +120,16 @@ extension FamilyLoop {
             for batch in batches {
                 writtenSinceCheck?.note(batch)
                 commitCount += 1
-                tell(of: try await tables.apply(batch))
+                let report = try await tables.apply(batch)
+                restoring += report.restoreDuration
+                tell(of: report)
                 known.expectation.add(batch)
             }
             isKernelBare = false
             await rememberTables()
-            return nil
+            return .success(restoring)
         } catch {
-            return error
+            return .failure(error)
         }
     }
 
@@ -140,7 +147,7 @@ extension FamilyLoop {
         }
     }
 
-    private func note(_ work: SyncWork, from start: Instant) {
+    private func note(_ work: SyncWork, from start: Instant, restoring: Duration) {
         let now = Instant.now
         status.retryAt = nil
         status.lastSync = .init(
@@ -149,10 +156,11 @@ extension FamilyLoop {
             batches: work.batches.count)
         var facts: Logger.Metadata = [
             "kind": work.isFull ? "full" : "partial", "services": "\(work.touchedServiceCount)",
-            "rendered_ms": "\(work.renderDuration.milliseconds)",
-            "committed_ms": "\((now - start - work.renderDuration).milliseconds)",
+            "rendered_ms": "\(work.renderDuration.inMilliseconds)",
+            "committed_ms": "\((now - start - work.renderDuration).inMilliseconds)",
+            "restored_ms": "\(restoring.inMilliseconds)",
         ]
-        if let receivedAt = work.receivedAt { facts["waited_ms"] = "\((start - receivedAt).milliseconds)" }
+        if let receivedAt = work.receivedAt { facts["waited_ms"] = "\((start - receivedAt).inMilliseconds)" }
         logger.log(level: work.isFull ? .info : .debug, "rules are committed", metadata: facts)
     }
 
@@ -208,21 +216,28 @@ extension FamilyLoop {
 
     private func compare(_ audit: RuleAudit) async -> AuditReport? {
         do {
-            let text = try await tables.save([.filter, .nat])
-            let audit = try await Self.read(text, into: audit)
-            return try audit.finish(skipping: writtenSinceCheck?.chains ?? [])
+            // A second or so of work in a large cluster, which no sync waits for.
+            let reading = try await tables.save([.filter, .nat], into: AuditReading(audit: audit)) { reading, piece in
+                reading.take(piece)
+            }
+            if let failure = reading.failure { throw failure }
+            return try reading.audit.finish(skipping: writtenSinceCheck?.chains ?? [])
         } catch {
             logger.warning("the rules could not be checked: \(error)")
             return nil
         }
     }
+}
 
-    /// A second or so of work in a large cluster, which no sync waits for.
-    @concurrent
-    private static func read(_ text: [UInt8], into audit: RuleAudit) async throws(RuleSetError) -> RuleAudit {
-        var audit = audit
-        try audit.append(text)
-        return audit
+/// A check that takes in what the kernel has.
+private struct AuditReading: Sendable {
+    var audit: RuleAudit
+    /// Why the text cannot be understood: nothing more of it is looked at.
+    var failure: RuleSetError?
+
+    mutating func take(_ piece: [UInt8]) {
+        guard failure == nil else { return }
+        do throws(RuleSetError) { try audit.append(piece) } catch { failure = error }
     }
 }
 
@@ -236,6 +251,10 @@ struct WrittenChains: Sendable {
         if !batch.ownedChainPrefixes.isEmpty { isEverything = true }
         chains.formUnion(batch.chainNames)
     }
+}
+
+extension Result {
+    fileprivate var isSuccess: Bool { if case .success = self { true } else { false } }
 }
 
 extension AuditReport {

@@ -113,7 +113,7 @@ extension KernelTests {
         @Test("50 MB go in and come out at the same time")
         func largeInput() async {
             let input = [UInt8](repeating: UInt8(ascii: "x"), count: 50_000_000)
-            let result = await NodeAccess().run("cat", input: input)
+            let result = await NodeAccess().run("cat", input: InputText(input))
             #expect(result.succeeded)
             #expect(result.standardOutput == input)
         }
@@ -121,7 +121,7 @@ extension KernelTests {
         @Test("a program that ends before it has read its input is judged by its status")
         func unreadInput() async {
             let input = [UInt8](repeating: UInt8(ascii: "x"), count: 5_000_000)
-            let result = await NodeAccess().run("sh", ["-c", "echo refused >&2; exit 2"], input: input)
+            let result = await NodeAccess().run("sh", ["-c", "echo refused >&2; exit 2"], input: InputText(input))
             #expect(result.ending == .exited(2))
             #expect(result.errorText == "refused\n")
         }
@@ -130,7 +130,7 @@ extension KernelTests {
         func bothOutputs() async {
             let input = [UInt8](repeating: UInt8(ascii: "x"), count: 1_000_000)
             let script = "head -c 3000000 /dev/zero >&2; head -c 3000000 /dev/zero; wc -c"
-            let result = await NodeAccess().run("sh", ["-c", script], input: input)
+            let result = await NodeAccess().run("sh", ["-c", script], input: InputText(input))
             #expect(result.standardError.count == 3_000_000)
             #expect(result.standardOutput.count == 3_000_000 + "1000000\n".utf8.count)
         }

@@ -181,7 +181,7 @@ struct InputTests {
     func input() {
         let input = IPTablesInput(batch, before: state(before), variant: .legacy)
         #expect(
-            String(decoding: input.bytes, as: UTF8.self) == """
+            String(decoding: input.text.bytes, as: UTF8.self) == """
                 *filter
                 :KUBE-A - [0:0]
                 :INPUT ACCEPT [3:4]
@@ -249,8 +249,8 @@ struct InputTests {
     @Test("chains are touched by their declarations and by commands with or without counters")
     func touchedChains() {
         let text = "*nat\n:A - [0:0]\n-A B -j C\n[1:2] -A D -j E\n-F F\n-X G\nCOMMIT\n"
-        let table = IPTablesTableText(.init(name: .nat, text: Array(text.utf8)))
+        var table = IPTablesTableText(.init(name: .nat, text: Array(text.utf8)))
         #expect(table.declaredChains == ["A"])
-        #expect(table.touchedChains == ["A", "B", "D", "F", "G"])
+        #expect(table.touchedChains() == ["A", "B", "D", "F", "G"])
     }
 }

@@ -86,7 +86,10 @@ final class FakeTables: KernelTables {
             warnings: [])
     }
 
-    func save(_ tables: [IPTablesBatch.TableName]) async throws(IPTablesError) -> [UInt8] { [] }
+    func save<Value: Sendable>(
+        _ tables: [IPTablesBatch.TableName], into start: Value,
+        _ take: @escaping @Sendable (inout Value, [UInt8]) -> Void
+    ) async throws(IPTablesError) -> Value { start }
 }
 
 extension IPTablesError {
