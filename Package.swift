@@ -48,6 +48,9 @@ let package = Package(
         .target(
             name: "ChainRenderer", dependencies: ["ProxyCore", "NameHash"], exclude: ["README.md"],
             swiftSettings: settings),
+        .systemLibrary(name: "CNftnl", pkgConfig: "libnftnl", providers: [.apt(["libnftnl-dev"])]),
+        // Plans to nf_tables messages, and to the text that nft reads.
+        .target(name: "NFTBackend", dependencies: ["ProxyCore", "NameHash", "CNftnl"], swiftSettings: settings),
         // Manifest files to objects.
         .target(
             name: "EndpointWatcher",
@@ -135,6 +138,9 @@ let package = Package(
         .testTarget(
             name: "ChainRendererTests",
             dependencies: ["ChainRenderer", "EndpointWatcher", "TestSupport"], swiftSettings: settings),
+        .testTarget(
+            name: "NFTBackendTests", dependencies: ["NFTBackend", "EndpointWatcher", "ProxyCore", "TestSupport"],
+            swiftSettings: settings),
         .testTarget(
             name: "EndpointWatcherTests", dependencies: ["EndpointWatcher", "TestSupport"], swiftSettings: settings),
         .testTarget(

@@ -13,6 +13,7 @@ needed=(
     nfacct:nfacct
     openssl:openssl
     /usr/include/libmnl/libmnl.h:libmnl-dev
+    /usr/include/libnftnl/rule.h:libnftnl-dev
 )
 
 # The daemon's tools lie in sbin, which is not on every user's path.
