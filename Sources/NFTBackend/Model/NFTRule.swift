@@ -31,8 +31,8 @@ public enum NFTStatement: Hashable, Sendable {
 
     /// `ip saddr 10.0.0.0/8`, with `isNot` `ip saddr != 10.0.0.0/8`.
     case matchAddress(NFTField, CIDR, isNot: Bool = false)
-    /// `ip daddr { 10.0.0.0/8, … }`: a set without a name.
-    case matchAddresses(NFTField, [CIDR], isNot: Bool = false)
+    /// `ip daddr { 10.0.0.0/8, … , 10.9.9.9, … }`: a set without a name, of ranges, then single addresses.
+    case matchAddresses(NFTField, [CIDR], and: [IPAddress] = [], isNot: Bool = false)
     /// `ip daddr . meta l4proto @name`.
     case matchSet([NFTField], set: String)
     /// `meta l4proto tcp`.
