@@ -25,7 +25,7 @@ package actor NFTablesWatch {
     /// The number of the last transaction in this network namespace, of whatever family and table
     /// (`NFT_MSG_GETGEN`). It wraps round.
     package func generation() throws(NetlinkError) -> UInt32 {
-        try withSocket { socket throws(NetlinkError) in try Self.generation(&socket) }
+        try withSocket { socket throws(NetlinkError) in try NFTablesGeneration.ask(&socket) }
     }
 
     /// Looks after what is expected.
@@ -35,12 +35,12 @@ package actor NFTablesWatch {
     /// `isInterruptedDump` where long built-in chains could not even be listed between two transactions.
     package func look(for expected: NFTablesExpectation) throws(NetlinkError) -> NFTablesSnapshot {
         try withSocket { socket throws(NetlinkError) in
-            var snapshot = NFTablesSnapshot(generation: try Self.generation(&socket))
+            var snapshot = NFTablesSnapshot(generation: try NFTablesGeneration.ask(&socket))
             for _ in 0..<3 {
                 do throws(NetlinkError) {
                     try Self.look(for: expected, &socket, &snapshot)
                 } catch  where error.isInterruptedDump {}
-                let now = try Self.generation(&socket)
+                let now = try NFTablesGeneration.ask(&socket)
                 if now == snapshot.generation { return snapshot }
                 snapshot = NFTablesSnapshot(generation: now)
             }
@@ -96,17 +96,6 @@ package actor NFTablesWatch {
 }
 
 extension NFTablesWatch {
-    private static func generation(_ socket: inout NetlinkSocket) throws(NetlinkError) -> UInt32 {
-        let operation = "ask for the generation of nf_tables"
-        var request = NetlinkBatch()
-        request.append(message: NFT_MSG_GETGEN, nil)
-        let answer = try socket.ask(request, operation: operation)
-        guard let number = answer.netfilterAttributes[Int(NFTA_GEN_ID.rawValue)]?.payload.bigEndian(UInt32.self) else {
-            throw NetlinkError(operation: operation, errno: .badMessage)
-        }
-        return number
-    }
-
     private static func look(
         for expected: NFTablesExpectation, _ socket: inout NetlinkSocket, _ snapshot: inout NFTablesSnapshot
     ) throws(NetlinkError) {

@@ -53,6 +53,15 @@ package struct NetlinkBatch: Sendable {
         store(UInt32(truncatingIfNeeded: bytes.count - start), at: start)
     }
 
+    /// Adds requests that are complete but for their sequence numbers.
+    package mutating func append(messages: [UInt8], at starts: [Int]) {
+        let base = bytes.count
+        offsets.reserveCapacity(offsets.count + starts.count + 1)
+        for start in starts { offsets.append(base + start) }
+        bytes.reserveCapacity(base + messages.count + 64)
+        bytes += messages
+    }
+
     /// Numbers the requests from `first` on.
     mutating func number(from first: UInt32) {
         for (index, offset) in offsets.enumerated() {

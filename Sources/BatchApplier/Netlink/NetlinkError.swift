@@ -10,12 +10,17 @@ package struct NetlinkError: Error, Hashable, Sendable, CustomStringConvertible 
     package var explanation: String?
     /// The place in the batch of the request that failed; nil where the socket itself failed.
     package var index: Int?
+    /// The byte of the request, counted from its header, at which the kernel saw the fault (`NLMSGERR_ATTR_OFFS`).
+    package var offset: Int?
 
-    package init(operation: String, errno: Errno, explanation: String? = nil, index: Int? = nil) {
+    package init(
+        operation: String, errno: Errno, explanation: String? = nil, index: Int? = nil, offset: Int? = nil
+    ) {
         self.operation = operation
         self.errno = errno
         self.explanation = explanation
         self.index = index
+        self.offset = offset
     }
 
     package var isNotFound: Bool { errno == .noSuchFileOrDirectory }

@@ -16,12 +16,16 @@ struct NetlinkReplies {
         /// `NLMSG_ERROR` for the last request, with success or not. Of the others only those that failed are
         /// answered.
         case acknowledgement
+        /// The same for a transaction of nf_tables, where the last request before the end is acknowledged, and a fault
+        /// of the first, which begins it, ends it too.
+        case transaction
     }
 
     struct Failure: Hashable, Sendable {
         var index: Int
         var errno: Errno
         var explanation: String?
+        var offset: Int?
     }
 
     let ending: Ending
@@ -67,9 +71,15 @@ struct NetlinkReplies {
     /// `nlmsgerr`: a negative errno or 0, then the header of the request, or all of it, then attributes.
     private mutating func receivedError(_ message: NetlinkMessage, index: Int) {
         let code = message.payload.hostEndian(Int32.self) ?? -EBADMSG
-        if code != 0 { fail(index, Self.errno(code), Self.explanation(in: message)) }
+        if code != 0 {
+            let attributes = Self.attributes(of: message)
+            fail(
+                index, Self.errno(code), attributes?[Int(NLMSGERR_ATTR_MSG.rawValue)]?.payload.string,
+                attributes?[Int(NLMSGERR_ATTR_OFFS.rawValue)]?.payload.hostEndian(UInt32.self))
+        }
         switch ending {
         case .acknowledgement: isOver = index == requestCount - 1
+        case .transaction: isOver = index >= requestCount - 2 || index == 0
         // An acknowledgement that nobody asked for says nothing about a dump.
         case .dump, .message: isOver = code != 0
         }
@@ -81,18 +91,20 @@ struct NetlinkReplies {
         isOver = true
     }
 
-    private mutating func fail(_ index: Int, _ errno: Errno, _ explanation: String? = nil) {
-        failures.append(Failure(index: index, errno: errno, explanation: explanation))
+    private mutating func fail(
+        _ index: Int, _ errno: Errno, _ explanation: String? = nil, _ offset: UInt32? = nil
+    ) {
+        failures.append(
+            Failure(index: index, errno: errno, explanation: explanation, offset: offset.map(Int.init)))
     }
 
     private static func errno(_ code: Int32) -> Errno { Errno(rawValue: code == .min ? EBADMSG : abs(code)) }
 
-    private static func explanation(in message: NetlinkMessage) -> String? {
+    private static func attributes(of message: NetlinkMessage) -> NetlinkAttributes? {
         guard message.flags & UInt16(NLM_F_ACK_TLVS) != 0, let length = message.payload.hostEndian(UInt32.self, at: 4)
         else { return nil }
         let isCapped = message.flags & UInt16(NLM_F_CAPPED) != 0
         let request = isCapped ? NetlinkLayout.messageHeader : NetlinkLayout.aligned(Int(length))
-        let attributes = NetlinkAttributes(message.payload.dropFirst(4 + request))
-        return attributes[Int(NLMSGERR_ATTR_MSG.rawValue)]?.payload.string
+        return NetlinkAttributes(message.payload.dropFirst(4 + request))
     }
 }

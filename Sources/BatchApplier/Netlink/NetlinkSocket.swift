@@ -92,6 +92,21 @@ package struct NetlinkSocket: ~Copyable, Sendable {
         return replies.failures.map { NetlinkError(operation: operation(), $0) }
     }
 
+    /// Sends a transaction of nf_tables, from the message that begins it to the one that ends it, and returns the
+    /// requests that were refused. If there is one, nothing was changed.
+    ///
+    /// An error thrown means that it is not known whether it was committed.
+    package mutating func commit(
+        _ batch: NetlinkBatch, operation: @autoclosure () -> String
+    ) throws(NetlinkError) -> [NetlinkError] {
+        precondition(batch.count > 2, "a transaction changes something")
+        var batch = batch
+        // Acknowledgements of the last message itself are not known to older kernels.
+        batch.add(flags: NLM_F_ACK, to: batch.count - 2)
+        let replies = try exchange(batch, .transaction, operation) { _ in }
+        return replies.failures.map { NetlinkError(operation: operation(), $0) }
+    }
+
     private mutating func exchange(
         _ batch: NetlinkBatch, _ ending: NetlinkReplies.Ending, _ operation: () -> String,
         isCancelled: () -> Bool = { false }, _ each: (NetlinkMessage) -> Void
@@ -166,7 +181,8 @@ package struct NetlinkSequence: Hashable, Sendable {
 extension NetlinkError {
     fileprivate init(operation: String, _ failure: NetlinkReplies.Failure) {
         self.init(
-            operation: operation, errno: failure.errno, explanation: failure.explanation, index: failure.index)
+            operation: operation, errno: failure.errno, explanation: failure.explanation, index: failure.index,
+            offset: failure.offset)
     }
 }
 

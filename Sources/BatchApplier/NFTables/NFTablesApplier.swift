@@ -1,0 +1,98 @@
+import CMnl
+import Glibc
+public import ProxyCore
+import SystemPackage
+
+/// Commits transactions to a table of nf_tables over netlink, and reads the table back.
+///
+/// Works in the network namespace of the process. Calls wait on a thread of their own.
+public actor NFTablesApplier {
+    private let executor = BlockingExecutor(label: "switchyard.nftables-applier")
+    private let options: NetlinkSocket.Options
+    private var socket: NetlinkSocket?
+
+    nonisolated public var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
+
+    /// - Parameter timeout: how long an answer of the kernel is waited for. A transaction that replaces all rules of
+    ///   10,000 services takes it half a second.
+    public init(timeout: Duration = .seconds(60)) {
+        // Each message that is refused takes close to 1 KB of the receive buffer, and a transaction can have thousands.
+        options = .init(receiveBuffer: 32 << 20, sendBuffer: 64 << 20, timeout: timeout)
+    }
+
+    /// The number of the last transaction in this network namespace, of whatever family and table
+    /// (`NFT_MSG_GETGEN`). It wraps round.
+    public func generation() throws(NFTablesError) -> UInt32 {
+        try withSocket { socket throws(NetlinkError) in try NFTablesGeneration.ask(&socket) }
+    }
+
+    /// Commits a batch as one transaction. Returns the generation that it made.
+    ///
+    /// - Parameter generation: the transaction is refused with `isOutdated`, and nothing changed, if another one came
+    ///   after the one of this number. Without it nothing is asked.
+    public func commit(_ batch: NFTablesBatch, after generation: UInt32? = nil) throws(NFTablesError) -> UInt32? {
+        guard !batch.isEmpty else { return generation }
+        let transaction = NetlinkBatch(batch, after: generation)
+        let failures = try withSocket { socket throws(NetlinkError) in
+            try socket.commit(transaction, operation: "commit to table \(batch.table)")
+        }
+        if let first = failures.first { throw NFTablesError(first, of: batch, alsoRefused: failures.count - 1) }
+        // Each transaction has the number after the last one's, and 0 is left out (nf_tables_commit).
+        return generation.map { $0 == .max ? 1 : $0 + 1 }
+    }
+
+    /// Reads a table; nil where it is not there.
+    ///
+    /// Where a transaction comes in between, it is read again. A table is not kept from being changed meanwhile, so
+    /// what is returned is of the generation that it says.
+    ///
+    /// - Parameter withElements: false leaves the elements of all sets out: the cost does not grow with the services.
+    public func read(
+        _ family: IPFamily, table: String, withElements: Bool
+    ) throws(NFTablesError) -> NFTablesDump? {
+        try withSocket { socket throws(NetlinkError) in
+            for _ in 0..<Self.readAttempts {
+                let before = try NFTablesGeneration.ask(&socket)
+                var dump = NFTablesDump(generation: before)
+                do throws(NetlinkError) {
+                    guard try dump.read(family, table, withElements: withElements, &socket) else { return nil }
+                } catch  where error.isInterruptedDump || error.isNotFound {
+                    // Something went while it was being listed.
+                    continue
+                }
+                if try NFTablesGeneration.ask(&socket) == before { return dump }
+            }
+            throw NetlinkError(operation: "read table \(table)", errno: .interrupted)
+        }
+    }
+
+    private static let readAttempts = 20
+
+    /// A socket that failed is not used again: what it was asked for may still come.
+    private func withSocket<Value>(
+        _ body: (inout NetlinkSocket) throws(NetlinkError) -> Value
+    ) throws(NFTablesError) -> Value {
+        do throws(NetlinkError) {
+            var socket = if let kept = self.socket.take() { kept } else { try NetlinkSocket(options: options) }
+            let value = try body(&socket)
+            self.socket = consume socket
+            return value
+        } catch {
+            throw NFTablesError(error)
+        }
+    }
+}
+
+extension NetlinkBatch {
+    /// The messages of a transaction between those that begin and end it.
+    fileprivate init(_ batch: NFTablesBatch, after generation: UInt32?) {
+        self.init()
+        // nfgenmsg of both: no family, and the subsystem in res_id (linux/netfilter/nfnetlink.h).
+        let header = [UInt8(AF_UNSPEC), UInt8(NFNETLINK_V0), 0, UInt8(NFNL_SUBSYS_NFTABLES)]
+        append(type: UInt16(NFNL_MSG_BATCH_BEGIN), header: header) {
+            if let generation { $0.put(Int(NFNL_BATCH_GENID.rawValue), bigEndian: generation) }
+        }
+        append(messages: batch.bytes, at: batch.offsets)
+        append(type: UInt16(NFNL_MSG_BATCH_END), header: header)
+    }
+}
