@@ -72,7 +72,7 @@ struct ArrivalMeasurement {
             default/kubernetes served after \(column(served, 0, width: 0)) ms, \
             all committed after \(column((first.readAt - rig.startedAt).inMilliseconds, 0, width: 0)) ms
               of it plan and render \(column(first.number("rendered_ms"), 0, width: 0)) ms, \
-            restore program \(column(first.number("restored_ms"), 0, width: 0)) ms
+            restore program \(column(first.number("kernel_ms"), 0, width: 0)) ms
               peak memory \(column(peak, 0, width: 0)) MB; the text committed is \(column(text, 1, width: 0)) MB
               meanwhile \(answers.count) answers of the status, the slowest after \
             \(column(answers.maximum, 0, width: 0)) ms; a change of IPv6 committed after \

@@ -27,7 +27,7 @@ struct LatencyMeasurement {
         mutating func add(_ line: DaemonLog.Line, since start: ContinuousClock.Instant) {
             let time = (line.readAt - start).inMilliseconds
             let (waited, rendered) = (line.number("waited_ms"), line.number("rendered_ms"))
-            let (committed, restored) = (line.number("committed_ms"), line.number("restored_ms"))
+            let (committed, restored) = (line.number("committed_ms"), line.number("kernel_ms"))
             total.add(time)
             queue.add(waited)
             rendering.add(rendered)

@@ -1,22 +1,21 @@
-import ChainRenderer
 import Foundation
-package import Logging
-package import ProxyCore
+import Logging
+import ProxyCore
 
 /// The objects as they are known, and the rules of each family that follow from them.
 ///
 /// One actor holds both, so that a change costs what it touches and no copy of the cluster is ever made. What takes
 /// long, committing and comparing with the kernel, happens outside.
-package actor ClusterModel {
+actor ClusterModel<Renderer: FamilyRenderer> {
     typealias Instant = ContinuousClock.Instant
 
     /// What is known of this node whatever the objects say.
-    package struct NodeSettings: Sendable {
-        package var configuration: ProxyConfiguration
-        package var mode: ProxyMode
-        package var nodeName: String
+    struct NodeSettings: Sendable {
+        var configuration: ProxyConfiguration
+        var mode: ProxyMode
+        var nodeName: String
         /// How long the first sync waits for the Node object after everything else is there. kube-proxy waits 30 s.
-        package var nodeGrace: Duration
+        var nodeGrace: Duration
     }
 
     private let settings: NodeSettings
@@ -24,25 +23,30 @@ package actor ClusterModel {
     private var state = ClusterState()
     /// This node as it was last known.
     private var node: Node?
-    private var families: [IPFamily: FamilyRules] = [:]
+    private var families: [IPFamily: FamilyRules<Renderer>] = [:]
     private var synced: Set<ObjectKind> = []
     private var interrupted: [ObjectKind: DaemonStatus.Interruption] = [:]
     /// When Services and EndpointSlices had both arrived.
     private var objectsKnownAt: Instant?
     private var hasWarnedOfNode = false
 
-    package init(_ settings: NodeSettings, logger: Logger) {
+    init(_ settings: NodeSettings, logger: Logger) {
         self.settings = settings
         self.logger = logger
     }
 
+    var mode: ProxyMode { settings.mode }
+
     /// Adds a family before anything is delivered.
     ///
-    /// - Parameter wakeUp: called when there is something new for it.
+    /// - Parameters:
+    ///   - makeRules: begins its rules at the first sync.
+    ///   - wakeUp: called when there is something new for it.
     func add(
-        _ family: IPFamily, facts: HostFacts, options: IPTablesRules.Options, wakeUp: @escaping @Sendable () -> Void
+        _ family: IPFamily, facts: HostFacts, makeRules: @escaping @Sendable (NodePlan) -> Renderer,
+        wakeUp: @escaping @Sendable () -> Void
     ) {
-        families[family] = FamilyRules(family, facts: facts, options: options, wakeUp: wakeUp)
+        families[family] = FamilyRules(family, facts: facts, makeRules: makeRules, wakeUp: wakeUp)
     }
 }
 
@@ -50,7 +54,7 @@ package actor ClusterModel {
 
 extension ClusterModel {
     /// Takes over what a source reports.
-    package func take(_ update: SourceUpdate) {
+    func take(_ update: SourceUpdate) {
         switch update {
         case .changes(let changes, let receivedAt): take(changes, receivedAt)
         case .complete(let kind):
@@ -81,7 +85,7 @@ extension ClusterModel {
         guard !touched.isEmpty || isNodeChanged || areRangesChanged else { return }
         for name in families.keys {
             if areRangesChanged { families[name]?.flows.requireFullPass() }
-            families[name]?.note(touched, isNodeChanged: isNodeChanged, receivedAt)
+            families[name]?.note(touched, isNodeChanged: isNodeChanged || areRangesChanged, receivedAt)
             families[name]?.wakeUp()
         }
     }
@@ -162,14 +166,14 @@ extension ClusterModel {
 
     /// Plans and renders what has changed. Until `endSync` is called the rules of the family stay as they are, so that
     /// a change that comes meanwhile is not taken for committed.
-    func beginSync(_ family: IPFamily, full: Bool, chainLimit: Int) -> SyncWork? {
+    func beginSync(_ family: IPFamily, full: Bool) -> SyncWork<Renderer.Batch>? {
         // Taken out meanwhile, so that it is changed in place.
         guard var rules = families.removeValue(forKey: family) else { return nil }
         defer { families[family] = rules }
         let node = NodePlan(
             settings.configuration, mode: settings.mode, family: family, nodeName: settings.nodeName,
             node: self.node, facts: rules.facts)
-        return rules.beginSync(state, node, full: full, chainLimit: chainLimit)
+        return rules.beginSync(state, node, full: full)
     }
 
     /// Returns the flows that must be looked at now that the kernel has the rules; nil if none.
@@ -188,14 +192,13 @@ extension ClusterModel {
     /// A query that has waited, with what is known by now.
     func refreshed(_ query: FlowQuery) -> FlowQuery { families[query.family]?.flows.refreshed(query) ?? query }
 
-    /// The services to be served first where nothing is served yet, as a batch; nil where that would save no time.
-    func essentialBatch(_ family: IPFamily) -> IPTablesBatch? { families[family]?.rules?.essentialBatch() }
-
-    /// The chains of all services in table nat.
-    func chainNames(_ family: IPFamily) -> Set<String> { families[family]?.rules?.serviceChainNames ?? [] }
-
     /// What was committed last, for comparison with the kernel. Nil before the first sync.
-    func audit(_ family: IPFamily) -> RuleAudit? { families[family]?.rules?.audit(leavesGuardToKubelet: true) }
+    func audit(_ family: IPFamily) -> Renderer.Audit? { families[family]?.rules?.audit() }
+
+    /// Reads something off the rules of a family; nil before the first sync.
+    func read<Value: Sendable>(_ family: IPFamily, _ body: @Sendable (Renderer) -> Value) -> Value? {
+        families[family]?.rules.map(body)
+    }
 
     var source: (synced: [ObjectKind], interrupted: [DaemonStatus.Interruption]) {
         (

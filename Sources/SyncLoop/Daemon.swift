@@ -10,11 +10,7 @@ public struct Daemon: ServiceLifecycle.Service {
     public struct Options: Sendable {
         public var configuration: ProxyConfiguration
         public var nodeName: String
-        public var variant: IPTablesVariant
-        /// The tools of the families that are served.
-        public var tools: [IPTablesTools]
-        /// Whether rules count packets in the kernel's accounting objects.
-        public var accounting = false
+        public var backend: Backend
         /// How long the first sync waits for a Node object that may still come.
         public var nodeGrace = Duration.seconds(30)
         /// Where the status can be asked for; nil for nowhere.
@@ -27,15 +23,21 @@ public struct Daemon: ServiceLifecycle.Service {
         public var configurationProblem: @Sendable () -> String? = { nil }
 
         public init(
-            configuration: ProxyConfiguration, nodeName: String, variant: IPTablesVariant, tools: [IPTablesTools],
-            version: String
+            configuration: ProxyConfiguration, nodeName: String, backend: Backend, version: String
         ) {
             self.configuration = configuration
             self.nodeName = nodeName
-            self.variant = variant
-            self.tools = tools
+            self.backend = backend
             self.version = version
         }
+    }
+
+    /// By what the kernel is told.
+    public enum Backend: Sendable {
+        /// - Parameters:
+        ///   - tools: those of the families that are served.
+        ///   - accounting: whether rules count packets in the kernel's accounting objects.
+        case iptables(IPTablesVariant, tools: [IPTablesTools], accounting: Bool)
     }
 
     private let options: Options
@@ -58,33 +60,76 @@ public struct Daemon: ServiceLifecycle.Service {
     }
 
     private func runUntilCancelled() async throws {
-        let model = ClusterModel(
+        switch options.backend {
+        case .iptables(let variant, let tools, let accounting):
+            let model: ClusterModel<IPTablesRenderer> = model(.iptables)
+            var families: [ServedFamily<IPTablesKernel>] = []
+            for tools in tools { families.append(await family(tools, variant, accounting, model)) }
+            try await run(model, families, variant)
+        }
+    }
+
+    private func model<Renderer: FamilyRenderer>(_ mode: ProxyMode) -> ClusterModel<Renderer> {
+        ClusterModel(
             .init(
-                configuration: options.configuration, mode: .iptables, nodeName: options.nodeName,
+                configuration: options.configuration, mode: mode, nodeName: options.nodeName,
                 nodeGrace: options.nodeGrace),
             logger: logger)
+    }
+
+    private func family(
+        _ tools: IPTablesTools, _ variant: IPTablesVariant, _ accounting: Bool,
+        _ model: ClusterModel<IPTablesRenderer>
+    ) async -> ServedFamily<IPTablesKernel> {
+        let applier = IPTablesApplier(tools: tools, access: options.access)
+        let kernel = IPTablesKernel(
+            family: tools.family, tables: applier, watch: variant == .nft ? NFTablesWatch() : nil,
+            isBare: await applier.isBare(), logger: logger(of: tools.family),
+            serviceChains: { await model.read(tools.family) { $0.serviceChainNames } ?? [] })
+        let limit = variant.chainLimit
+        let access = options.access
+        return ServedFamily(
+            family: tools.family, kernel: kernel, facts: { await HostFacts(ofThisNode: tools, access) },
+            makeRules: {
+                IPTablesRenderer(
+                    node: $0, options: .init(accounting: accounting, commentSlack: 100), chainLimit: limit)
+            })
+    }
+
+    private func logger(of family: IPFamily) -> Logger {
+        var logger = logger
+        logger[metadataKey: "family"] = "\(family.rawValue)"
+        return logger
+    }
+
+    private func run<Kernel: FamilyKernel>(
+        _ model: ClusterModel<Kernel.Renderer>, _ families: [ServedFamily<Kernel>], _ variant: IPTablesVariant?
+    ) async throws {
         let conntrack = ConntrackLoop(logger: logger) { await model.refreshed($0) }
-        var loops: [FamilyLoop] = []
-        for tools in options.tools {
-            let loop = await familyLoop(tools, model, conntrack)
+        let periods = options.configuration.syncPeriods(in: await model.mode)
+        var loops: [FamilyLoop<Kernel>] = []
+        for served in families {
+            let loop = FamilyLoop(
+                family: served.family, model: model, kernel: served.kernel, periods: periods,
+                logger: logger(of: served.family), didSync: { conntrack.rulesChanged($0) })
             await model.add(
-                tools.family, facts: await HostFacts(ofThisNode: tools, options.access),
-                options: .init(accounting: options.accounting, commentSlack: 100),
+                served.family, facts: await served.facts(), makeRules: served.makeRules,
                 wakeUp: { loop.wakeUp.raise() })
             loops.append(loop)
         }
+        let started = loops
         let reporter = StatusReporter(
-            options: options, sourceDescription: sourceDescription, startedAt: Date(), model: model, loops: loops,
-            conntrack: conntrack)
+            options: options, mode: await model.mode, variant: variant, patience: periods.sync * 2,
+            sourceDescription: sourceDescription, startedAt: Date(), source: { await model.source },
+            families: started.map { loop in { await loop.currentStatus() } }, conntrack: conntrack)
         let server = try options.statusSocket.map { path in
             try StatusServer(path: path, status: { await reporter.status() })
         }
         defer { server?.stop() }
         try await withThrowingTaskGroup(of: Void.self) { group in
-            let started = loops
             for loop in started { group.addTask { await loop.run() } }
             group.addTask { await conntrack.run() }
-            group.addTask { await followHost(model) }
+            group.addTask { await followHost(model, families) }
             group.addTask { try await source.run { await model.take($0) } }
             // Nobody ends but by being cancelled, or by a source that cannot be had.
             do {
@@ -94,29 +139,37 @@ public struct Daemon: ServiceLifecycle.Service {
         }
     }
 
-    private func familyLoop(_ tools: IPTablesTools, _ model: ClusterModel, _ conntrack: ConntrackLoop) async
-        -> FamilyLoop
-    {
-        var logger = logger
-        logger[metadataKey: "family"] = "\(tools.family.rawValue)"
-        let applier = IPTablesApplier(tools: tools, access: options.access)
-        let periods = options.configuration.iptables
-        return FamilyLoop(
-            family: tools.family, model: model, tables: applier, watch: tools.variant == .nft ? NFTablesWatch() : nil,
-            variant: tools.variant, periods: .init(minSync: periods.minSyncPeriod, sync: periods.syncPeriod),
-            isKernelBare: await applier.isBare(), logger: logger, didSync: { conntrack.rulesChanged($0) })
-    }
-
     /// Looks from time to time at what of the host decides about rules: its addresses, a setting of the kernel.
-    private func followHost(_ model: ClusterModel) async {
+    private func followHost<Kernel: FamilyKernel>(
+        _ model: ClusterModel<Kernel.Renderer>, _ families: [ServedFamily<Kernel>]
+    ) async {
         while !Task.isCancelled {
             try? await Task.sleep(for: Self.hostPeriod)
-            for tools in options.tools {
-                await model.take(await HostFacts(ofThisNode: tools, options.access), of: tools.family)
-            }
+            for served in families { await model.take(await served.facts(), of: served.family) }
         }
     }
+}
 
+/// A family, and what a mode serves it by.
+private struct ServedFamily<Kernel: FamilyKernel>: Sendable {
+    let family: IPFamily
+    let kernel: Kernel
+    /// What the host says of itself now.
+    let facts: @Sendable () async -> HostFacts
+    let makeRules: @Sendable (NodePlan) -> Kernel.Renderer
+}
+
+extension Daemon {
     /// An address that comes and goes matters to node ports alone, and listing them takes about a millisecond.
     private static let hostPeriod = Duration.seconds(10)
+}
+
+extension ProxyConfiguration {
+    fileprivate func syncPeriods(in mode: ProxyMode) -> SyncSchedule.Periods {
+        switch mode {
+        case .iptables: .init(minSync: iptables.minSyncPeriod, sync: iptables.syncPeriod)
+        case .ipvs: .init(minSync: ipvs.minSyncPeriod, sync: ipvs.syncPeriod)
+        case .nftables: .init(minSync: nftables.minSyncPeriod, sync: nftables.syncPeriod)
+        }
+    }
 }

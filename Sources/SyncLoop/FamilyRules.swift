@@ -1,12 +1,12 @@
-import ChainRenderer
 import ProxyCore
 
 /// One family's rules, and what of the objects has not been taken over into them.
-struct FamilyRules {
+struct FamilyRules<Renderer: FamilyRenderer> {
     var facts: HostFacts
-    let options: IPTablesRules.Options
+    /// Begins the rules at the first sync.
+    private let makeRules: @Sendable (NodePlan) -> Renderer
     /// Nil until the first sync.
-    var rules: IPTablesRules?
+    var rules: Renderer?
     var flows: FlowClaims
     private(set) var touched: Set<ObjectName> = []
     private(set) var isNodeStale = false
@@ -16,10 +16,11 @@ struct FamilyRules {
     let wakeUp: @Sendable () -> Void
 
     init(
-        _ family: IPFamily, facts: HostFacts, options: IPTablesRules.Options, wakeUp: @escaping @Sendable () -> Void
+        _ family: IPFamily, facts: HostFacts, makeRules: @escaping @Sendable (NodePlan) -> Renderer,
+        wakeUp: @escaping @Sendable () -> Void
     ) {
         self.facts = facts
-        self.options = options
+        self.makeRules = makeRules
         self.wakeUp = wakeUp
         flows = FlowClaims(family: family)
     }
@@ -31,12 +32,11 @@ struct FamilyRules {
     }
 
     /// Takes over what was noted, and returns what has to be committed.
-    mutating func beginSync(
-        _ state: ClusterState, _ node: NodePlan, full: Bool, chainLimit: Int
-    ) -> SyncWork {
+    mutating func beginSync(_ state: ClusterState, _ node: NodePlan, full: Bool) -> SyncWork<Renderer.Batch> {
         let start = ContinuousClock.now
         if rules == nil {
-            rules = IPTablesRules(node: node, options: options)
+            rules = makeRules(node)
+            rules?.update(node, from: state)
             rules?.update(state.services.keys, from: state)
             flows.updateAll(from: state, in: node.context)
         } else {
@@ -49,25 +49,12 @@ struct FamilyRules {
             if full { rules?.didFail() }
         }
         let isFull = rules?.isEverythingPending ?? true
-        let batches = rules?.nextBatches(chainLimit: chainLimit) ?? []
+        let batches = rules?.nextBatches() ?? []
         defer { (touched, isNodeStale, pendingSince) = ([], false, nil) }
         return SyncWork(
-            batches: batches, isFull: isFull, touchedServiceCount: touched.count,
+            batches: batches, essential: isFull ? rules?.essentialBatch() : nil, isFull: isFull,
+            touchedServiceCount: touched.count,
             servicePortCount: rules?.servicePortCount ?? 0, receivedAt: pendingSince,
             renderDuration: ContinuousClock.now - start)
     }
-}
-
-/// What a sync has to commit.
-struct SyncWork: Sendable {
-    /// To be committed one after the other; empty if the kernel has everything.
-    var batches: [IPTablesBatch]
-    var isFull: Bool
-    /// The number of services that changes have touched.
-    var touchedServiceCount: Int
-    /// All service ports of the family.
-    var servicePortCount: Int
-    /// When the oldest change was received.
-    var receivedAt: ContinuousClock.Instant?
-    var renderDuration: Duration
 }

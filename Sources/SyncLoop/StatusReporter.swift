@@ -1,13 +1,18 @@
+import BatchApplier
 import Foundation
 import ProxyCore
 
 /// Puts together what the daemon says of itself.
 struct StatusReporter: Sendable {
     let options: Daemon.Options
+    let mode: ProxyMode
+    let variant: IPTablesVariant?
+    /// How long changes may wait before that is a problem.
+    let patience: Duration
     let sourceDescription: String
     let startedAt: Date
-    let model: ClusterModel
-    let loops: [FamilyLoop]
+    let source: @Sendable () async -> (synced: [ObjectKind], interrupted: [DaemonStatus.Interruption])
+    let families: [@Sendable () async -> DaemonStatus.Family]
     let conntrack: ConntrackLoop
 
     /// How long a source may be interrupted before that is a problem: a restarting API server is none.
@@ -15,10 +20,10 @@ struct StatusReporter: Sendable {
 
     func status() async -> DaemonStatus {
         var status = DaemonStatus(
-            version: options.version, mode: .iptables, variant: options.variant, nodeName: options.nodeName,
+            version: options.version, mode: mode, variant: variant, nodeName: options.nodeName,
             startedAt: startedAt, source: .init(description: sourceDescription))
-        (status.source.synced, status.source.interrupted) = await model.source
-        for loop in loops { status.families.append(await loop.currentStatus()) }
+        (status.source.synced, status.source.interrupted) = await source()
+        for family in families { status.families.append(await family()) }
         status.conntrack = conntrack.status
         status.logLinesDropped = options.logLinesDropped()
         status.problems = problems(of: status)
@@ -41,7 +46,7 @@ struct StatusReporter: Sendable {
     private func problems(of family: DaemonStatus.Family, _ now: Date) -> [String] {
         let name = family.family.rawValue
         var problems: [String] = []
-        let patience = options.configuration.iptables.syncPeriod / .seconds(1) * 2
+        let patience = patience / .seconds(1)
         if family.retryAt != nil, let failure = family.lastFailure {
             problems.append("\(name): the rules could not be committed: \(failure.sentence)")
         } else if let pending = family.pendingChanges, now.timeIntervalSince(pending.since) > patience {

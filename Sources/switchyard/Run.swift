@@ -157,10 +157,10 @@ private struct NodeService: ServiceLifecycle.Service {
             logger.warning("only one family is served: \(missing)")
         }
         let nodeName = NodeName.choose(command.hostnameOverride, configuration)
+        let accounting = AccountingChoice(command.nfacct).make { logger.warning("\($0)") }
         var options = Daemon.Options(
-            configuration: configuration, nodeName: nodeName, variant: variant, tools: tools,
-            version: Switchyard.version)
-        options.accounting = AccountingChoice(command.nfacct).make { logger.warning("\($0)") }
+            configuration: configuration, nodeName: nodeName,
+            backend: .iptables(variant, tools: tools, accounting: accounting), version: Switchyard.version)
         options.statusSocket = command.statusSocket.isEmpty ? nil : command.statusSocket
         options.logLinesDropped = { log.droppedLineCount }
         options.configurationProblem = { follower?.problem }

@@ -12,7 +12,7 @@ struct FamilyLoopTests {
     private let lab = LoopLab()
 
     /// Runs loops while the body does, and then until their last commit has ended.
-    private func run(_ loops: FamilyLoop..., while body: () async throws -> Void) async rethrows {
+    private func run(_ loops: FamilyLoop<IPTablesKernel>..., while body: () async throws -> Void) async rethrows {
         let tasks = loops.map { loop in Task { await loop.run() } }
         defer { tasks.forEach { $0.cancel() } }
         try await body()

@@ -109,7 +109,7 @@ extension IPTablesBatch {
 
 /// A cluster without a kernel, and the loops of its families.
 final class LoopLab: Sendable {
-    let model: ClusterModel
+    let model: ClusterModel<IPTablesRenderer>
     let log = LogKeeper()
     private let asked = Mutex<[FlowQuery]>([])
 
@@ -125,13 +125,18 @@ final class LoopLab: Sendable {
     func loop(
         _ family: IPFamily = .ipv4, _ tables: FakeTables, watch: (any ForeignChangeWatch)? = nil,
         isKernelBare: Bool = false
-    ) async -> FamilyLoop {
+    ) async -> FamilyLoop<IPTablesKernel> {
+        let kernel = IPTablesKernel(
+            family: family, tables: tables, watch: watch, isBare: isKernelBare, logger: log.logger,
+            serviceChains: { [model] in await model.read(family) { $0.serviceChainNames } ?? [] })
         let loop = FamilyLoop(
-            family: family, model: model, tables: tables, watch: watch, variant: .nft,
-            periods: .init(minSync: .zero, sync: .seconds(3600)), isKernelBare: isKernelBare, logger: log.logger,
-            didSync: { [self] query in asked.withLock { $0.append(query) } })
+            family: family, model: model, kernel: kernel, periods: .init(minSync: .zero, sync: .seconds(3600)),
+            logger: log.logger, didSync: { [self] query in asked.withLock { $0.append(query) } })
         let facts = HostFacts(addresses: [], conntrackIsLiberal: false, masqueradesRandomly: true)
-        await model.add(family, facts: facts, options: .init(), wakeUp: { loop.wakeUp.raise() })
+        await model.add(
+            family, facts: facts,
+            makeRules: { IPTablesRenderer(node: $0, options: .init(), chainLimit: IPTablesVariant.nft.chainLimit) },
+            wakeUp: { loop.wakeUp.raise() })
         return loop
     }
 
