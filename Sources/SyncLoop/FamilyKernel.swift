@@ -15,7 +15,7 @@ protocol FamilyKernel: Actor {
     nonisolated var lookPeriod: Duration? { get }
     /// Looks at little cost whether somebody else has changed what is ours; what a commit has changed meanwhile is not
     /// judged.
-    func look() async throws(NetlinkError) -> LookOutcome
+    func look() async throws -> LookOutcome
     /// Waits until somebody else changes what is ours; nil where nobody does in the time.
     nonisolated func nextForeignWriter(within time: Duration) async -> NFTablesWriter?
 }

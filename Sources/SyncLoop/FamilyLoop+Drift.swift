@@ -11,17 +11,17 @@ extension FamilyLoop {
         while !Task.isCancelled {
             try? await Task.sleep(for: period)
             guard status.lastSync != nil else { continue }
-            do throws(NetlinkError) {
+            do {
                 let outcome = try await kernel.look()
                 if outcome.needsCheck {
                     schedule.hastenCheck(at: .now)
                     checkSignal.raise()
                 }
                 if !outcome.damage.isEmpty { mend(outcome.damage, byCheck: false) }
-                lastLookError = nil
+                isBlind = false
             } catch {
-                if lastLookError == nil { logger.warning("foreign changes cannot be noticed: \(error)") }
-                lastLookError = error
+                if !isBlind { logger.warning("foreign changes cannot be noticed: \(error)") }
+                isBlind = true
             }
         }
     }

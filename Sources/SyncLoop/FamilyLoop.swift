@@ -22,8 +22,10 @@ actor FamilyLoop<Kernel: FamilyKernel> {
 
     var schedule: SyncSchedule
     var status: DaemonStatus.Family
-    var lastLookError: NetlinkError?
+    /// True while looks fail: said once.
+    var isBlind = false
     var rivalSearch: Task<Void, Never>?
+    private var tidying: Task<Void, Never>?
 
     init(
         family: IPFamily, model: Model, kernel: Kernel, periods: SyncSchedule.Periods, logger: Logger,
@@ -46,6 +48,7 @@ actor FamilyLoop<Kernel: FamilyKernel> {
             if let period = kernel.lookPeriod { group.addTask { await self.lookForever(every: period) } }
         }
         rivalSearch?.cancel()
+        tidying?.cancel()
     }
 
     private func syncForever() async {
@@ -90,6 +93,21 @@ extension FamilyLoop {
         schedule.syncEnded(at: .now, succeeded: succeeded, jitter: .random(in: 0...1))
         if succeeded { checkSignal.raise() }
         if let flows { didSync(flows) }
+        if succeeded, let pause = await model.read(family, \.leftoversEndAfter) ?? nil { tidy(after: pause) }
+    }
+
+    private func tidy(after pause: Duration) {
+        tidying?.cancel()
+        tidying = Task { [weak self] in
+            try? await Task.sleep(for: pause)
+            guard !Task.isCancelled else { return }
+            await self?.tidyNow()
+        }
+    }
+
+    private func tidyNow() {
+        schedule.objectsChanged(at: .now)
+        wakeUp.raise()
     }
 
     private func note(_ work: SyncWork<Kernel.Renderer.Batch>, from start: Instant, _ report: CommitReport) {

@@ -28,6 +28,13 @@ protocol FamilyRenderer: Sendable {
     mutating func didFail()
     /// What was committed last; nil while that is not known.
     mutating func audit() -> Audit?
+    /// How long after a commit another sync is worth while though no object has changed: what was left unused then can
+    /// be removed. Nil if there is nothing.
+    var leftoversEndAfter: Duration? { get }
+}
+
+extension FamilyRenderer {
+    var leftoversEndAfter: Duration? { nil }
 }
 
 /// What a sync has to commit.

@@ -91,16 +91,17 @@ private actor Listener {
 }
 
 extension NetlinkMessage {
-    /// True for the notification of a change to a chain that is named as ours are, or to a jump to one.
+    /// True for the notification of a change to a table of ours, to a chain that is named as ours are, or to a jump to
+    /// one.
     fileprivate func changesOurs(_ family: IPFamily) -> Bool {
         guard Int32(type >> 8) == NFNL_SUBSYS_NFTABLES,
             netfilterFamily == UInt8(family == .ipv4 ? AF_INET : AF_INET6)
         else { return false }
         let attributes = netfilterAttributes
-        // The first attribute of tables, chains and rules is the table's name.
-        guard let table = attributes[Int(NFTA_TABLE_NAME.rawValue)]?.payload.string,
-            IPTablesBatch.TableName(rawValue: table) != nil
-        else { return false }
+        // The first attribute of tables, chains, rules, sets and elements is the table's name.
+        guard let table = attributes[Int(NFTA_TABLE_NAME.rawValue)]?.payload.string else { return false }
+        if NFTablesNames.all.contains(table) { return true }
+        guard IPTablesBatch.TableName(rawValue: table) != nil else { return false }
         let type = nf_tables_msg_types(UInt32(netfilterType))
         switch type {
         case NFT_MSG_DELTABLE: return true
