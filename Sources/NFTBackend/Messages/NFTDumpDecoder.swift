@@ -1,0 +1,225 @@
+import CNftnl
+public import ProxyCore
+
+/// Puts a table together from the messages in which the kernel lists it.
+///
+/// The messages are taken apart by libnftnl, which checks every length. What it does not understand is left out, and
+/// then differs from what is wanted.
+struct NFTDumpDecoder {
+    private var identity: NFTTable.Identity
+    private var chains: [NFTKernelTable.Chain] = []
+    private var chainPlaces: [String: Int] = [:]
+    private var sets: [NFTKernelTable.Set] = []
+    private var setPlaces: [String: Int] = [:]
+    private var counters: [String] = []
+
+    init(_ family: IPFamily, table: String) {
+        identity = .init(family: family, name: table, comment: nil)
+    }
+
+    var table: NFTKernelTable {
+        NFTKernelTable(identity: identity, chains: chains, sets: sets, counters: counters.sorted())
+    }
+
+    /// - Parameters:
+    ///   - type: the message's number within nf_tables.
+    ///   - payload: what follows netlink's header.
+    mutating func take(type: UInt8, _ payload: [UInt8]) {
+        let header = MemoryLayout<nlmsghdr>.size
+        // Aligned as the header wants it.
+        withUnsafeTemporaryAllocation(byteCount: header + payload.count, alignment: 8) { buffer in
+            buffer.storeBytes(
+                of: nlmsghdr(
+                    nlmsg_len: UInt32(truncatingIfNeeded: buffer.count),
+                    nlmsg_type: UInt16(NFNL_SUBSYS_NFTABLES) << 8 | UInt16(type), nlmsg_flags: 0, nlmsg_seq: 0,
+                    nlmsg_pid: 0), as: nlmsghdr.self)
+            UnsafeMutableRawBufferPointer(rebasing: buffer[header...]).copyBytes(from: payload)
+            guard let message = buffer.baseAddress?.assumingMemoryBound(to: nlmsghdr.self) else { return }
+            switch nf_tables_msg_types(UInt32(type)) {
+            case NFT_MSG_NEWTABLE: takeTable(message)
+            case NFT_MSG_NEWCHAIN: takeChain(message)
+            case NFT_MSG_NEWRULE: takeRule(message)
+            case NFT_MSG_NEWSET: takeSet(message)
+            case NFT_MSG_NEWSETELEM: takeElements(message)
+            case NFT_MSG_NEWOBJ: takeObject(message)
+            default: break
+            }
+        }
+    }
+}
+
+extension NFTKernelTable {
+    /// The table that messages of the kernel tell of.
+    ///
+    /// - Parameter messages: the table, its chains, rules, sets, objects and elements, as the kernel lists them.
+    public init(
+        _ family: IPFamily, table: String, messages: some Sequence<(type: UInt8, payload: [UInt8])>
+    ) {
+        var decoder = NFTDumpDecoder(family, table: table)
+        for message in messages { decoder.take(type: message.type, message.payload) }
+        self = decoder.table
+    }
+}
+
+// MARK: - Objects
+
+extension NFTDumpDecoder {
+    private mutating func takeTable(_ message: UnsafePointer<nlmsghdr>) {
+        guard let table = nftnl_table_alloc() else { return }
+        defer { nftnl_table_free(table) }
+        guard nftnl_table_nlmsg_parse(message, table) == 0 else { return }
+        var length: UInt32 = 0
+        identity.comment = comment(nftnl_table_get_data(table, UInt16(NFTNL_TABLE_USERDATA.rawValue), &length), length)
+    }
+
+    private mutating func takeChain(_ message: UnsafePointer<nlmsghdr>) {
+        guard let chain = nftnl_chain_alloc() else { return }
+        defer { nftnl_chain_free(chain) }
+        guard nftnl_chain_nlmsg_parse(message, chain) == 0,
+            let name = nftnl_chain_get_str(chain, UInt16(NFTNL_CHAIN_NAME.rawValue))
+        else { return }
+        var length: UInt32 = 0
+        let data = nftnl_chain_get_data(chain, UInt16(NFTNL_CHAIN_USERDATA.rawValue), &length)
+        var decoded = NFTKernelTable.Chain(name: String(cString: name), comment: comment(data, length))
+        if nftnl_chain_is_set(chain, UInt16(NFTNL_CHAIN_HOOKNUM.rawValue)),
+            let type = nftnl_chain_get_str(chain, UInt16(NFTNL_CHAIN_TYPE.rawValue)),
+            let kind = NFTChain.Hook.Kind(rawValue: String(cString: type)),
+            let point = NFTChain.Hook.Point(
+                number: nftnl_chain_get_u32(chain, UInt16(NFTNL_CHAIN_HOOKNUM.rawValue)))
+        {
+            decoded.hook = .init(
+                kind, point, priority: nftnl_chain_get_s32(chain, UInt16(NFTNL_CHAIN_PRIO.rawValue)))
+        }
+        chainPlaces[decoded.name] = chains.count
+        chains.append(decoded)
+    }
+
+    private mutating func takeRule(_ message: UnsafePointer<nlmsghdr>) {
+        guard let rule = nftnl_rule_alloc() else { return }
+        defer { nftnl_rule_free(rule) }
+        guard nftnl_rule_nlmsg_parse(message, rule) == 0,
+            let name = nftnl_rule_get_str(rule, UInt16(NFTNL_RULE_CHAIN.rawValue)),
+            let place = chainPlaces[String(cString: name)]
+        else { return }
+        var length: UInt32 = 0
+        let data = nftnl_rule_get_data(rule, UInt16(NFTNL_RULE_USERDATA.rawValue), &length)
+        chains[place].rules.append(
+            .init(
+                expressions: NFTExpressionDecoder.expressions(of: rule), comment: comment(data, length),
+                handle: nftnl_rule_get_u64(rule, UInt16(NFTNL_RULE_HANDLE.rawValue))))
+    }
+
+    private mutating func takeSet(_ message: UnsafePointer<nlmsghdr>) {
+        guard let set = nftnl_set_alloc() else { return }
+        defer { nftnl_set_free(set) }
+        guard nftnl_set_nlmsg_parse(message, set) == 0,
+            let name = nftnl_set_get_str(set, UInt16(NFTNL_SET_NAME.rawValue))
+        else { return }
+        func number(_ attribute: nftnl_set_attr) -> UInt32 { nftnl_set_get_u32(set, UInt16(attribute.rawValue)) }
+        func has(_ attribute: nftnl_set_attr) -> Bool { nftnl_set_is_set(set, UInt16(attribute.rawValue)) }
+        var length: UInt32 = 0
+        let data = nftnl_set_get_data(set, UInt16(NFTNL_SET_USERDATA.rawValue), &length)
+        let userData = UnsafeRawBufferPointer(start: data, count: data == nil ? 0 : Int(length))
+        let commentType = Int(NFTNL_UDATA_SET_COMMENT.rawValue)
+        let decoded = NFTKernelTable.Set(
+            name: String(cString: name), comment: NFTUserData.text(commentType, in: userData),
+            flags: number(NFTNL_SET_FLAGS), keyType: number(NFTNL_SET_KEY_TYPE),
+            keyLength: number(NFTNL_SET_KEY_LEN),
+            datumType: has(NFTNL_SET_DATA_TYPE) ? number(NFTNL_SET_DATA_TYPE) : 0,
+            datumLength: has(NFTNL_SET_DATA_LEN) ? number(NFTNL_SET_DATA_LEN) : 0,
+            timeout: has(NFTNL_SET_TIMEOUT) ? nftnl_set_get_u64(set, UInt16(NFTNL_SET_TIMEOUT.rawValue)) : nil,
+            size: has(NFTNL_SET_DESC_SIZE) ? number(NFTNL_SET_DESC_SIZE) : nil,
+            userData: NFTUserData.removing(commentType, from: userData),
+            objectType: has(NFTNL_SET_OBJ_TYPE) ? number(NFTNL_SET_OBJ_TYPE) : nil)
+        setPlaces[decoded.name] = sets.count
+        sets.append(decoded)
+    }
+
+    private mutating func takeObject(_ message: UnsafePointer<nlmsghdr>) {
+        guard let object = nftnl_obj_alloc() else { return }
+        defer { nftnl_obj_free(object) }
+        guard nftnl_obj_nlmsg_parse(message, object) == 0,
+            nftnl_obj_get_u32(object, UInt16(NFTNL_OBJ_TYPE)) == UInt32(NFT_OBJECT_COUNTER),
+            let name = nftnl_obj_get_str(object, UInt16(NFTNL_OBJ_NAME))
+        else { return }
+        counters.append(String(cString: name))
+    }
+
+    /// The comment in user data whose only value it is.
+    private func comment(_ data: UnsafeRawPointer?, _ length: UInt32) -> String? {
+        data.flatMap { NFTUserData.text(0, in: UnsafeRawBufferPointer(start: $0, count: Int(length))) }
+    }
+}
+
+// MARK: - Elements
+
+extension NFTDumpDecoder {
+    private mutating func takeElements(_ message: UnsafePointer<nlmsghdr>) {
+        guard let set = nftnl_set_alloc() else { return }
+        defer { nftnl_set_free(set) }
+        guard nftnl_set_elems_nlmsg_parse(message, set) == 0,
+            let name = nftnl_set_get_str(set, UInt16(NFTNL_SET_NAME.rawValue)),
+            let place = setPlaces[String(cString: name)], let iterator = nftnl_set_elems_iter_create(set)
+        else { return }
+        defer { nftnl_set_elems_iter_destroy(iterator) }
+        while let element = nftnl_set_elems_iter_next(iterator) {
+            sets[place].elements.append(decode(element, of: sets[place]))
+        }
+    }
+
+    private func decode(_ element: OpaquePointer, of set: NFTKernelTable.Set) -> NFTKernelTable.Element {
+        func has(_ attribute: Int) -> Bool { nftnl_set_elem_is_set(element, UInt16(attribute)) }
+        func bytes(_ attribute: Int) -> UnsafeRawBufferPointer {
+            var length: UInt32 = 0
+            let start = has(attribute) ? nftnl_set_elem_get(element, UInt16(attribute), &length) : nil
+            return UnsafeRawBufferPointer(start: start, count: start == nil ? 0 : Int(length))
+        }
+        func text(_ attribute: Int) -> String? {
+            has(attribute) ? nftnl_set_elem_get_str(element, UInt16(attribute)).map { String(cString: $0) } : nil
+        }
+        let datum: NFTKernelTable.Element.Datum
+        if has(Int(NFTNL_SET_ELEM_VERDICT)) {
+            let code = nftnl_set_elem_get_u32(element, UInt16(NFTNL_SET_ELEM_VERDICT))
+            datum = NFTVerdict(code: code, chain: text(Int(NFTNL_SET_ELEM_CHAIN))).map { .verdict($0) } ?? .none
+        } else if let counter = text(Int(NFTNL_SET_ELEM_OBJREF)) {
+            datum = .counter(counter)
+        } else {
+            let value = bytes(Int(NFTNL_SET_ELEM_DATA))
+            datum = value.isEmpty ? .none : .bytes(Array(value))
+        }
+        let userData = bytes(Int(NFTNL_SET_ELEM_USERDATA))
+        return .init(
+            key: Array(bytes(Int(NFTNL_SET_ELEM_KEY))), datum: datum,
+            comment: NFTUserData.text(0, in: userData),
+            flags: has(Int(NFTNL_SET_ELEM_FLAGS))
+                ? nftnl_set_elem_get_u32(element, UInt16(NFTNL_SET_ELEM_FLAGS)) : 0)
+    }
+}
+
+extension NFTChain.Hook.Point {
+    /// By NF_INET_… of linux/netfilter.h.
+    fileprivate init?(number: UInt32) {
+        switch number {
+        case 0: self = .prerouting
+        case 1: self = .input
+        case 2: self = .forward
+        case 3: self = .output
+        case 4: self = .postrouting
+        default: return nil
+        }
+    }
+}
+
+extension NFTVerdict {
+    /// By NF_DROP, NF_ACCEPT and NFT_JUMP, NFT_GOTO, NFT_RETURN, which are negative; nil for others.
+    init?(code: UInt32, chain: String?) {
+        switch (Int(Int32(bitPattern: code)), chain) {
+        case (0, _): self = .drop
+        case (1, _): self = .accept
+        case (Int(NFT_JUMP.rawValue), let chain?): self = .jump(chain)
+        case (Int(NFT_GOTO.rawValue), let chain?): self = .goto(chain)
+        case (Int(NFT_RETURN.rawValue), _): self = .return
+        default: return nil
+        }
+    }
+}
