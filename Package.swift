@@ -81,7 +81,7 @@ let package = Package(
         .target(
             name: "SyncLoop",
             dependencies: [
-                "ProxyCore", "ChainRenderer", "EndpointWatcher", "BatchApplier",
+                "ProxyCore", "ChainRenderer", "NFTBackend", "EndpointWatcher", "BatchApplier",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ],
@@ -89,7 +89,7 @@ let package = Package(
         .executableTarget(
             name: "switchyard",
             dependencies: [
-                "ProxyCore", "ChainRenderer", "EndpointWatcher", "BatchApplier", "SyncLoop",
+                "ProxyCore", "ChainRenderer", "NFTBackend", "EndpointWatcher", "BatchApplier", "SyncLoop",
                 .target(name: "KubernetesAPI", condition: .when(traits: ["Cluster"])),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),

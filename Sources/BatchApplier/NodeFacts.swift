@@ -63,9 +63,17 @@ public struct NodeFacts: Hashable, Sendable {
 }
 
 extension HostFacts {
-    /// What the rules depend on, read from this node.
+    /// What the rules of iptables depend on, read from this node.
     public init(ofThisNode tools: IPTablesTools, _ access: NodeAccess = NodeAccess()) async {
-        let node = await NodeFacts.gather(access, tools: [tools])
+        self.init(await NodeFacts.gather(access, tools: [tools]))
+    }
+
+    /// What rules depend on that no program of iptables reads, read from this node.
+    public init(ofThisNode access: NodeAccess = NodeAccess()) async {
+        self.init(await NodeFacts.gather(access))
+    }
+
+    private init(_ node: NodeFacts) {
         self.init(
             addresses: node.addresses.map(\.address), conntrackIsLiberal: node.conntrackIsLiberal,
             masqueradesRandomly: node.masqueradesRandomly)

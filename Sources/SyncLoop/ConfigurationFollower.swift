@@ -11,13 +11,16 @@ import Synchronization
 /// until the file is mended.
 public final class ConfigurationFollower: Sendable {
     private let path: String
+    private let mode: ProxyMode?
     private let logger: Logger
     private let found = Mutex<String?>(nil)
 
     private static let period = Duration.seconds(1)
 
-    public init(path: String, logger: Logger) {
+    /// - Parameter mode: the one that holds whatever the file says; nil if the file decides.
+    public init(path: String, mode: ProxyMode?, logger: Logger) {
         self.path = path
+        self.mode = mode
         self.logger = logger
     }
 
@@ -42,7 +45,7 @@ public final class ConfigurationFollower: Sendable {
     private func read() -> (ProxyConfiguration, [Diagnostic])? {
         do {
             let new = try ConfigurationReader.read(path: path)
-            let refusal = Self.refusal(of: new.0)
+            let refusal = Self.refusal(of: mode ?? new.0.mode)
             found.withLock { $0 = refusal.map { "The configuration in \(path) is not taken over: \($0)" } }
             guard let refusal else { return new }
             logger.error("the configuration is not taken over: \(refusal)", metadata: ["file": "\(path)"])
@@ -54,12 +57,9 @@ public final class ConfigurationFollower: Sendable {
         return nil
     }
 
-    /// Why the daemon cannot work by a configuration, as a sentence; nil if it can.
-    public static func refusal(of configuration: ProxyConfiguration) -> String? {
-        guard configuration.mode == .iptables else {
-            return "mode \(configuration.mode.rawValue): the daemon serves only iptables."
-        }
-        return nil
+    /// Why the daemon cannot work in a mode, as a sentence; nil if it can.
+    public static func refusal(of mode: ProxyMode) -> String? {
+        mode == .ipvs ? "mode ipvs: the daemon serves iptables and nftables." : nil
     }
 
     /// By what a changed file is told: a file written over, renamed onto, or behind a link that was swapped.

@@ -2,6 +2,7 @@ public import BatchApplier
 import ChainRenderer
 import Foundation
 public import Logging
+import NFTBackend
 public import ProxyCore
 public import ServiceLifecycle
 
@@ -38,6 +39,7 @@ public struct Daemon: ServiceLifecycle.Service {
         ///   - tools: those of the families that are served.
         ///   - accounting: whether rules count packets in the kernel's accounting objects.
         case iptables(IPTablesVariant, tools: [IPTablesTools], accounting: Bool)
+        case nftables([IPFamily])
     }
 
     private let options: Options
@@ -66,6 +68,9 @@ public struct Daemon: ServiceLifecycle.Service {
             var families: [ServedFamily<IPTablesKernel>] = []
             for tools in tools { families.append(await family(tools, variant, accounting, model)) }
             try await run(model, families, variant)
+        case .nftables(let families):
+            let model: ClusterModel<NFTablesRenderer> = model(.nftables)
+            try await run(model, families.map { family($0, model) }, nil)
         }
     }
 
@@ -94,6 +99,30 @@ public struct Daemon: ServiceLifecycle.Service {
                 IPTablesRenderer(
                     node: $0, options: .init(accounting: accounting, commentSlack: 100), chainLimit: limit)
             })
+    }
+
+    private func family(
+        _ family: IPFamily, _ model: ClusterModel<NFTablesRenderer>
+    ) -> ServedFamily<NFTablesKernel> {
+        let access = options.access
+        let logger = logger(of: family)
+        let kernel = NFTablesKernel(
+            family: family, tables: NFTablesApplier(), logger: logger,
+            committed: { await model.audit(family) },
+            takeOver: {
+                for removal in await IPTablesRemains.remove(family, access) {
+                    switch removal {
+                    case .success(let cleanup):
+                        logger.notice(
+                            "the rules of iptables mode are removed", metadata: ["variant": "\(cleanup.variant)"])
+                    case .failure(let error):
+                        logger.warning("the rules of iptables mode could not be removed: \(error)")
+                    }
+                }
+            })
+        return ServedFamily(
+            family: family, kernel: kernel, facts: { await HostFacts(ofThisNode: access) },
+            makeRules: { NFTablesRenderer(node: $0, options: .init()) })
     }
 
     private func logger(of family: IPFamily) -> Logger {

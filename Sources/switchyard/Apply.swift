@@ -31,6 +31,7 @@ struct Apply: AsyncParsableCommand {
 
     func run() async throws {
         let input = try await ClusterInput(cluster)
+        if input.mode == .nftables { return try await applyNFTables(input) }
         try input.requireIPTables("applied")
         let variant = if let variant { variant } else { await IPTablesVariant.detect() }
         let accounting = AccountingChoice(nfacct, isDryRun: dryRun).make { warning in

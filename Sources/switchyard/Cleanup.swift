@@ -14,7 +14,7 @@ struct Cleanup: AsyncParsableCommand {
             CAP_NET_ADMIN in the node's network namespace.
             """)
 
-    @Option(help: "The mode whose rules are removed; without it, those of all modes. So far iptables only.")
+    @Option(help: "The mode whose rules are removed; without it, those of all modes. So far iptables and nftables.")
     var mode: ProxyMode?
 
     @Option(help: "The families to clean: ipv4, ipv6 or both.")
@@ -27,12 +27,19 @@ struct Cleanup: AsyncParsableCommand {
     var dryRun = false
 
     func run() async throws {
-        guard mode == nil || mode == .iptables else {
-            Console.report("switchyard: error: --mode \(mode?.rawValue ?? ""): only iptables can be cleaned up so far")
+        guard mode != .ipvs else {
+            Console.report("switchyard: error: --mode ipvs: only iptables and nftables can be cleaned up so far")
             throw ExitStatus.badInput
         }
         var isComplete = true
         var hadWork = false
+        if mode != .iptables, variant == nil { hadWork = await cleanNFTables(&isComplete) }
+        if mode != .nftables { try await cleanIPTables(&isComplete, &hadWork) }
+        if !hadWork, isComplete { Console.report("switchyard: there is nothing to remove") }
+        if !isComplete { throw ExitStatus.failed }
+    }
+
+    private func cleanIPTables(_ isComplete: inout Bool, _ hadWork: inout Bool) async throws {
         var seen: [IPTablesCleanup] = []
         for tools in await installedTools(&isComplete) {
             do throws(IPTablesError) {
@@ -53,9 +60,7 @@ struct Cleanup: AsyncParsableCommand {
         } else if !objects.isEmpty {
             await remove(objects, &isComplete)
         }
-        if !hadWork, isComplete { Console.report("switchyard: there is nothing to remove") }
         await reportWhatStays(seen)
-        if !isComplete { throw ExitStatus.failed }
     }
 
     /// The programs of each variant and family asked for. One that is missing is a failure where it was asked for by
@@ -121,9 +126,9 @@ struct Cleanup: AsyncParsableCommand {
 }
 
 extension IPTablesCleanup {
-    fileprivate var place: String { "\(family.rawValue), \(variant.rawValue)" }
+    var place: String { "\(family.rawValue), \(variant.rawValue)" }
 
-    fileprivate var counts: String {
+    var counts: String {
         let chains = tables.flatMap(\.chains)
         return chains.count { !$0.isKept }.counted("chain") + ", "
             + tables.reduce(0) { $0 + $1.ruleCount }.counted("rule") + " and "

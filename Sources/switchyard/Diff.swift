@@ -109,6 +109,7 @@ struct Diff: AsyncParsableCommand {
 
     private func compareLive() async throws -> [DiffReport.Result] {
         let input = try await ClusterInput(cluster)
+        if input.mode == .nftables { return await compareNFTables(input) }
         try input.requireIPTables("compared")
         let variant = if let variant { variant } else { await IPTablesVariant.detect() }
         var results: [DiffReport.Result] = []

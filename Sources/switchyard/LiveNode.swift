@@ -26,7 +26,8 @@ extension ClusterInput {
     /// - Parameter done: what would be done with the rules.
     func requireIPTables(_ done: String) throws {
         guard mode != .iptables else { return }
-        Console.report("switchyard: error: mode \(mode.rawValue): only iptables can be \(done); give --mode iptables")
+        Console.report(
+            "switchyard: error: mode \(mode.rawValue): only iptables and nftables can be \(done); say --mode")
         throw ExitStatus.badInput
     }
 }

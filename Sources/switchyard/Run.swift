@@ -26,6 +26,9 @@ struct Run: AsyncParsableCommand {
             valueName: "file"))
     var config: String?
 
+    @Option(help: "The mode, over the configuration's: iptables or nftables.")
+    var mode: ProxyMode?
+
     @Option(help: ArgumentHelp("The node that the rules are for, over the configuration's.", valueName: "node"))
     var hostnameOverride: String?
 
@@ -83,7 +86,7 @@ struct Run: AsyncParsableCommand {
         guard let config else { return (ProxyConfiguration(), []) }
         do {
             let read = try ConfigurationReader.read(path: config)
-            if let refusal = ConfigurationFollower.refusal(of: read.0) {
+            if let refusal = ConfigurationFollower.refusal(of: mode ?? read.0.mode) {
                 throw InputError(read.1 + [Diagnostic(.error, at: config, refusal)])
             }
             return read
@@ -103,7 +106,7 @@ private struct NodeService: ServiceLifecycle.Service {
     let logger: Logger
 
     func run() async throws {
-        let follower = command.config.map { ConfigurationFollower(path: $0, logger: logger) }
+        let follower = command.config.map { ConfigurationFollower(path: $0, mode: command.mode, logger: logger) }
         var configuration: ProxyConfiguration? = configuration
         while let current = configuration {
             configuration = try await run(by: current, follower)
@@ -141,6 +144,28 @@ private struct NodeService: ServiceLifecycle.Service {
 
     private func daemon(by configuration: ProxyConfiguration, _ follower: ConfigurationFollower?) async throws -> Daemon
     {
+        let nodeName = NodeName.choose(command.hostnameOverride, configuration)
+        let mode = command.mode ?? configuration.mode
+        let backend = try await backend(in: mode)
+        var options = Daemon.Options(
+            configuration: configuration, nodeName: nodeName,
+            backend: backend, version: Switchyard.version)
+        options.statusSocket = command.statusSocket.isEmpty ? nil : command.statusSocket
+        options.logLinesDropped = { log.droppedLineCount }
+        options.configurationProblem = { follower?.problem }
+        let source = try command.source.makeSource(configuration, nodeName: nodeName, logger: logger)
+        options.nodeGrace = source.nodeGrace
+        logger.info(
+            "starting",
+            metadata: [
+                "version": "\(Switchyard.version)", "mode": "\(mode.rawValue)",
+                "node": "\(nodeName)", "source": "\(source.description)",
+            ])
+        return Daemon(options, source: source.objects, sourceDescription: source.description, logger: logger)
+    }
+
+    private func backend(in mode: ProxyMode) async throws -> Daemon.Backend {
+        guard mode == .iptables else { return .nftables(command.family.onThisNode("served")) }
         let variant = if let variant = command.variant { variant } else { await IPTablesVariant.detect() }
         var tools: [IPTablesTools] = []
         var missing: IPTablesError?
@@ -156,22 +181,8 @@ private struct NodeService: ServiceLifecycle.Service {
             guard command.family == .both, !tools.isEmpty else { throw missing }
             logger.warning("only one family is served: \(missing)")
         }
-        let nodeName = NodeName.choose(command.hostnameOverride, configuration)
         let accounting = AccountingChoice(command.nfacct).make { logger.warning("\($0)") }
-        var options = Daemon.Options(
-            configuration: configuration, nodeName: nodeName,
-            backend: .iptables(variant, tools: tools, accounting: accounting), version: Switchyard.version)
-        options.statusSocket = command.statusSocket.isEmpty ? nil : command.statusSocket
-        options.logLinesDropped = { log.droppedLineCount }
-        options.configurationProblem = { follower?.problem }
-        let source = try command.source.makeSource(configuration, nodeName: nodeName, logger: logger)
-        options.nodeGrace = source.nodeGrace
-        logger.info(
-            "starting",
-            metadata: [
-                "version": "\(Switchyard.version)", "mode": "iptables", "variant": "\(variant.rawValue)",
-                "node": "\(nodeName)", "source": "\(source.description)",
-            ])
-        return Daemon(options, source: source.objects, sourceDescription: source.description, logger: logger)
+        logger.debug("the variant of iptables is chosen", metadata: ["variant": "\(variant.rawValue)"])
+        return .iptables(variant, tools: tools, accounting: accounting)
     }
 }

@@ -57,6 +57,14 @@ public struct NFTablesError: Error, Hashable, Sendable, CustomStringConvertible 
     /// ERESTART of errno-base.h, which Glibc has no name for in Swift.
     private static let restart: CInt = 85
 
+    /// The same with what the kernel saw the fault in.
+    public func naming(_ object: String?) -> NFTablesError {
+        guard let object else { return self }
+        var named = self
+        named.sentence += ": \(object)"
+        return named
+    }
+
     public var isOutdated: Bool { kind == .outdated }
     public var description: String { sentence }
 }

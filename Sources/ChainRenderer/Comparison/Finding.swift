@@ -23,6 +23,19 @@ public struct Finding: Hashable, Sendable {
     public var wanted: [String] = []
     /// The same of those found.
     public var found: [String] = []
+
+    public init(
+        kind: Kind, service: String? = nil, table: String? = nil, chain: String? = nil, detail: String? = nil,
+        wanted: [String] = [], found: [String] = []
+    ) {
+        self.kind = kind
+        self.service = service
+        self.table = table
+        self.chain = chain
+        self.detail = detail
+        self.wanted = wanted
+        self.found = found
+    }
 }
 
 /// Every difference of one family, in the order of tables and chains.
@@ -30,6 +43,11 @@ public struct RuleDifferences: Hashable, Sendable {
     public var findings: [Finding]
     /// The number of rules of ours that were wanted.
     public var wantedRuleCount: Int
+
+    public init(findings: [Finding], wantedRuleCount: Int) {
+        self.findings = findings
+        self.wantedRuleCount = wantedRuleCount
+    }
 
     public var isEmpty: Bool { findings.isEmpty }
 }

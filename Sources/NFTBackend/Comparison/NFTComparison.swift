@@ -140,8 +140,10 @@ extension NFTKernelTable.Set {
     var isDynamic: Bool { flags & UInt32(NFT_SET_EVAL.rawValue) != 0 }
 
     fileprivate func hasSameShape(as other: Self) -> Bool {
+        // The kernel gives a length to verdicts, which nobody asks for.
         flags == other.flags && keyType == other.keyType && keyLength == other.keyLength
-            && datumType == other.datumType && datumLength == other.datumLength
+            && datumType == other.datumType
+            && (datumLength == other.datumLength || datumType == NFT_DATA_VERDICT.rawValue)
             && (timeout ?? 0) == (other.timeout ?? 0) && objectType == other.objectType
     }
 }

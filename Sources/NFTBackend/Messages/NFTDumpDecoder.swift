@@ -84,8 +84,8 @@ extension NFTDumpDecoder {
         if nftnl_chain_is_set(chain, UInt16(NFTNL_CHAIN_HOOKNUM.rawValue)),
             let type = nftnl_chain_get_str(chain, UInt16(NFTNL_CHAIN_TYPE.rawValue)),
             let kind = NFTChain.Hook.Kind(rawValue: String(cString: type)),
-            let point = NFTChain.Hook.Point(
-                number: nftnl_chain_get_u32(chain, UInt16(NFTNL_CHAIN_HOOKNUM.rawValue)))
+            case let number = nftnl_chain_get_u32(chain, UInt16(NFTNL_CHAIN_HOOKNUM.rawValue)),
+            let point = NFTChain.Hook.Point.allCases.first(where: { $0.number == number })
         {
             decoded.hook = .init(
                 kind, point, priority: nftnl_chain_get_s32(chain, UInt16(NFTNL_CHAIN_PRIO.rawValue)))
@@ -193,20 +193,6 @@ extension NFTDumpDecoder {
             comment: NFTUserData.text(0, in: userData),
             flags: has(Int(NFTNL_SET_ELEM_FLAGS))
                 ? nftnl_set_elem_get_u32(element, UInt16(NFTNL_SET_ELEM_FLAGS)) : 0)
-    }
-}
-
-extension NFTChain.Hook.Point {
-    /// By NF_INET_… of linux/netfilter.h.
-    fileprivate init?(number: UInt32) {
-        switch number {
-        case 0: self = .prerouting
-        case 1: self = .input
-        case 2: self = .forward
-        case 3: self = .output
-        case 4: self = .postrouting
-        default: return nil
-        }
     }
 }
 

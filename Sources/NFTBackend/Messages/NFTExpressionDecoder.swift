@@ -147,8 +147,13 @@ enum NFTExpressionDecoder {
         }
         return .nat(
             type: type, family: family, address: reader.number(NFTNL_EXPR_NAT_REG_ADDR_MIN),
-            port: reader.number(NFTNL_EXPR_NAT_REG_PROTO_MIN), flags: reader.number(NFTNL_EXPR_NAT_FLAGS) ?? 0)
+            port: reader.number(NFTNL_EXPR_NAT_REG_PROTO_MIN),
+            flags: (reader.number(NFTNL_EXPR_NAT_FLAGS) ?? 0) & ~impliedFlags)
     }
+
+    /// NF_NAT_RANGE_MAP_IPS and NF_NAT_RANGE_PROTO_SPECIFIED, which the kernel adds where there are an address and a
+    /// port.
+    private static let impliedFlags: UInt32 = 3
 
     private static func reject(_ reader: ExpressionReader) -> NFTExpression? {
         reader.number(NFTNL_EXPR_REJECT_TYPE).map {

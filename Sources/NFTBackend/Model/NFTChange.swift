@@ -2,6 +2,8 @@
 public enum NFTChange: Hashable, Sendable {
     /// A table that is there already stays as it is (without NLM_F_EXCL).
     case addTable
+    /// One of the family under another name, without a comment: only so that deleting it is not refused.
+    case addOtherTable(name: String)
     /// With everything in it. A table of ours under this name that is not there refuses the transaction, so it is
     /// added first (`add table`, `delete table`).
     case deleteTable(name: String)

@@ -33,7 +33,7 @@ public struct NFTChain: Hashable, Sendable {
         public enum Kind: String, Sendable {
             case filter, nat
         }
-        public enum Point: String, Sendable {
+        public enum Point: String, CaseIterable, Sendable {
             case prerouting, input, forward, output, postrouting
         }
 

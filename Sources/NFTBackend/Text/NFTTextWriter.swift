@@ -48,6 +48,7 @@ public struct NFTTextWriter: Sendable {
     private mutating func write(_ change: NFTChange, in table: NFTTable.Identity) {
         switch change {
         case .addTable: writeTable(table)
+        case .addOtherTable(let name): writeTable(.init(family: table.family, name: name, comment: nil))
         case .deleteTable(let name):
             write("delete table ")
             write(table.family.nftName)

@@ -14,6 +14,11 @@ public struct ClusterState: Sendable {
     /// The slices of a service, in the order of their names, of both families.
     public func slices(of service: ObjectName) -> [EndpointSlice] { slices[service] ?? [] }
 
+    /// The cluster's ranges of cluster IPs in a family, in the order of their objects' names.
+    public func serviceRanges(_ family: IPFamily) -> [CIDR] {
+        serviceCIDRs.sorted { $0.key < $1.key }.flatMap(\.value.cidrs).filter { $0.family == family }
+    }
+
     /// Takes a change over. One that changes nothing touches nothing.
     public mutating func apply(_ change: ObjectChange) {
         switch change {

@@ -1,0 +1,152 @@
+import BatchApplier
+import Foundation
+import Logging
+import NFTBackend
+import ProxyCore
+
+/// nftables mode: commits transactions over netlink, each only if nothing has come in between that was not looked at.
+actor NFTablesKernel: FamilyKernel {
+    typealias Renderer = NFTablesRenderer
+
+    private let family: IPFamily
+    private let tables: any NFTablesAccess
+    private let logger: Logger
+    /// What is committed, or nil while something waits to be.
+    private let committed: @Sendable () async -> SharedMapsTable?
+    /// Takes away what other modes have left, once the table is in place.
+    private let takeOver: @Sendable () async -> Void
+    private var hasTakenOver = false
+    /// The last transaction that is known to have left our table as it should be; nil if none is.
+    private var generation: UInt32?
+    private var isCommitting = false
+    private var commitCount = 0
+
+    init(
+        family: IPFamily, tables: any NFTablesAccess, logger: Logger,
+        committed: @escaping @Sendable () async -> SharedMapsTable?, takeOver: @escaping @Sendable () async -> Void
+    ) {
+        self.family = family
+        self.tables = tables
+        self.logger = logger
+        self.committed = committed
+        self.takeOver = takeOver
+    }
+}
+
+/// What the loop asks of the tables of nf_tables: the kernel, or in a test something that behaves like it.
+protocol NFTablesAccess: Sendable {
+    func generation() async throws(NFTablesError) -> UInt32
+    func commit(_ batch: NFTablesBatch, after generation: UInt32?) async throws(NFTablesError) -> UInt32?
+    func read(_ family: IPFamily, table: String, withElements: Bool) async throws(NFTablesError) -> NFTablesDump?
+}
+
+extension NFTablesApplier: NFTablesAccess {}
+
+// MARK: - Commit
+
+extension NFTablesKernel {
+    func commit(_ work: SyncWork<NFTablesBatch>) async throws(SyncFailure) -> CommitReport {
+        isCommitting = true
+        defer { isCommitting = false }
+        let start = ContinuousClock.now
+        for batch in work.batches {
+            commitCount += 1
+            do throws(NFTablesError) {
+                generation = try await commit(batch, isFull: work.isFull)
+            } catch {
+                generation = nil
+                throw SyncFailure(error, of: batch)
+            }
+        }
+        let report = CommitReport(kernelDuration: .now - start)
+        if !hasTakenOver {
+            hasTakenOver = true
+            await takeOver()
+        }
+        return report
+    }
+
+    /// How often other transactions may come in between, one after the other.
+    private static let attempts = 20
+
+    private func commit(_ batch: NFTablesBatch, isFull: Bool) async throws(NFTablesError) -> UInt32? {
+        for _ in 0..<Self.attempts {
+            // What replaces the whole table does not depend on what there was.
+            let basis = isFull ? try await tables.generation() : try await trustedGeneration()
+            do throws(NFTablesError) {
+                return try await tables.commit(batch, after: basis)
+            } catch  where error.isOutdated {
+                if !isFull { generation = nil }
+            }
+        }
+        // Somebody writes without a pause. Where elements are missing the kernel refuses the batch.
+        return try await tables.commit(batch, after: nil)
+    }
+
+    /// A generation at which our table was as it should be. Throws where it is not any more.
+    private func trustedGeneration() async throws(NFTablesError) -> UInt32? {
+        if let generation { return generation }
+        return try await tables.generation()
+    }
+
+    func check(_ audit: SharedMapsTable) async -> CheckOutcome {
+        guard !isCommitting else { return .busy }
+        let commits = commitCount
+        do throws(NFTablesError) {
+            let dump = try await tables.read(family, table: NFTablesNames.sharedMaps, withElements: true)
+            guard commits == commitCount else { return .nothingKnown }
+            let damage = await Self.damage(family, dump, audit, withElements: true)
+            if damage.isEmpty, commits == commitCount { generation = dump?.generation }
+            return .compared(damage)
+        } catch {
+            logger.warning("the rules could not be checked: \(error)")
+            return .nothingKnown
+        }
+    }
+
+    @concurrent
+    private static func damage(
+        _ family: IPFamily, _ dump: NFTablesDump?, _ audit: SharedMapsTable, withElements: Bool
+    ) async -> [Damage] {
+        guard let dump else { return [Damage(kind: "table", sentence: "gone: table \(NFTablesNames.sharedMaps)")] }
+        let found = NFTKernelTable(
+            family, table: NFTablesNames.sharedMaps, messages: dump.messages.lazy.map { ($0.type, $0.payload) })
+        return audit.differences(from: found, withElements: withElements).map {
+            Damage(kind: $0.kind.rawValue, sentence: $0.description)
+        }
+    }
+}
+
+// MARK: - Looking
+
+extension NFTablesKernel {
+    nonisolated var lookPeriod: Duration? { .milliseconds(500) }
+
+    func look() async throws -> LookOutcome {
+        guard !isCommitting, let generation else { return LookOutcome() }
+        let commits = commitCount
+        guard try await tables.generation() != generation, commits == commitCount, let audit = await committed() else {
+            return LookOutcome()
+        }
+        let dump = try await tables.read(family, table: NFTablesNames.sharedMaps, withElements: false)
+        guard commits == commitCount, !isCommitting else { return LookOutcome() }
+        let damage = await Self.damage(family, dump, audit, withElements: false)
+        guard commits == commitCount, !isCommitting else { return LookOutcome() }
+        self.generation = damage.isEmpty ? dump?.generation : nil
+        return LookOutcome(damage: damage)
+    }
+
+    nonisolated func nextForeignWriter(within time: Duration) async -> NFTablesWriter? {
+        let ours = ProcessInfo.processInfo.processIdentifier
+        return try? await NFTablesWriter.first(toChange: family, within: time, except: { $0.pid == ours })
+    }
+}
+
+extension SyncFailure {
+    fileprivate init(_ error: NFTablesError, of batch: NFTablesBatch) {
+        let sentence = error.naming(error.place.flatMap { batch.object(ofMessage: $0.message, at: $0.offset) }).sentence
+        self.init(
+            description: sentence, isRefusal: error.kind == .refused || error.kind == .outdated,
+            status: .init(at: Date(), sentence: sentence))
+    }
+}

@@ -1,0 +1,148 @@
+import BatchApplier
+import ChainRenderer
+import NFTBackend
+import ProxyCore
+import SyncLoop
+
+// What the commands do in nftables mode.
+
+extension ClusterInput {
+    /// The plans of a family in nftables mode.
+    func nftablesPlans(_ family: IPFamily, facts: HostFacts) -> (node: NodePlan, plans: PlanTable) {
+        let node = NodePlan(
+            configuration, mode: .nftables, family: family, nodeName: nodeName, node: node, facts: facts)
+        var plans = PlanTable()
+        _ = plans.updateAll(from: state, in: node.context)
+        return (node, plans)
+    }
+
+    /// The layout of shared maps, with nothing committed of it.
+    func sharedMaps(_ family: IPFamily, facts: HostFacts) -> SharedMapsTable {
+        let (node, plans) = nftablesPlans(family, facts: facts)
+        var table = SharedMapsTable(node: node, serviceRanges: state.serviceRanges(family))
+        table.update(.init(changed: Array(plans.all)))
+        return table
+    }
+}
+
+extension Apply {
+    /// Commits the rules of nftables mode, and takes away those of iptables mode once they are there.
+    func applyNFTables(_ input: ClusterInput) async throws {
+        var failed = false
+        for family in family.onThisNode("committed") {
+            do {
+                try await applyNFTables(input, family)
+            } catch let error as NFTablesError {
+                Console.report("switchyard: error: \(family.rawValue): \(error)")
+                failed = true
+            }
+        }
+        if failed { throw ExitStatus.failed }
+    }
+
+    private func applyNFTables(_ input: ClusterInput, _ family: IPFamily) async throws {
+        let table = input.sharedMaps(family, facts: await HostFacts(ofThisNode: NodeAccess()))
+        let transaction = table.fullTransaction()
+        if dryRun {
+            var writer = NFTTextWriter()
+            writer.write(transaction)
+            Console.write(writer.text)
+            return
+        }
+        let clock = ContinuousClock()
+        let start = clock.now
+        let batch = NFTablesBatch(transaction)
+        do throws(NFTablesError) {
+            _ = try await NFTablesApplier().commit(batch)
+        } catch {
+            throw error.naming(error.place.flatMap { batch.object(ofMessage: $0.message, at: $0.offset) })
+        }
+        let milliseconds = (clock.now - start) / .milliseconds(1)
+        Console.report(
+            "switchyard: \(family.rawValue): committed \(table.servicePortCount) service ports to nftables in "
+                + "\(Int(milliseconds.rounded())) ms")
+        for removal in await IPTablesRemains.remove(family) {
+            switch removal {
+            case .success(let cleanup):
+                Console.report("switchyard: \(cleanup.place): removed \(cleanup.counts), as nftables serves now")
+            case .failure(let error): Console.report("switchyard: warning: \(error)")
+            }
+        }
+    }
+}
+
+extension Diff {
+    /// Compares the table of nftables mode in the kernel with the one that is wanted.
+    func compareNFTables(_ input: ClusterInput) async -> [DiffReport.Result] {
+        var results: [DiffReport.Result] = []
+        for family in (family ?? .both).onThisNode("compared") {
+            do throws(NFTablesError) {
+                let table = input.sharedMaps(family, facts: await HostFacts(ofThisNode: NodeAccess()))
+                let dump = try await NFTablesApplier().read(
+                    family, table: NFTablesNames.sharedMaps, withElements: true)
+                results.append(.init(family: family, differences: RuleDifferences(table, dump, family)))
+            } catch {
+                Console.report("switchyard: error: \(family.rawValue): the rules could not be compared: \(error)")
+                results.append(.init(family: family, differences: nil))
+            }
+        }
+        return results
+    }
+}
+
+extension RuleDifferences {
+    fileprivate init(_ table: SharedMapsTable, _ dump: NFTablesDump?, _ family: IPFamily) {
+        let wanted = table.kernelTable()
+        let count = wanted.chains.reduce(0) { $0 + $1.rules.count } + wanted.sets.reduce(0) { $0 + $1.elements.count }
+        guard let dump else {
+            let finding = Finding(kind: .missing, table: NFTablesNames.sharedMaps, detail: "the whole table")
+            self.init(findings: [finding], wantedRuleCount: count)
+            return
+        }
+        let found = NFTKernelTable(
+            family, table: NFTablesNames.sharedMaps, messages: dump.messages.lazy.map { ($0.type, $0.payload) })
+        self.init(findings: table.differences(from: found).map { Finding($0) }, wantedRuleCount: count)
+    }
+}
+
+extension Finding {
+    fileprivate init(_ difference: NFTDifference) {
+        let kind: Kind =
+            switch difference.kind {
+            case .missing: .missing
+            case .unexpected: .foreign
+            case .changed: .changed
+            }
+        let detail = difference.object + (difference.detail.map { ": \($0)" } ?? "")
+        self.init(kind: kind, service: difference.service, table: NFTablesNames.sharedMaps, detail: detail)
+    }
+}
+
+extension Cleanup {
+    /// Deletes the tables of nftables mode, ours and kube-proxy's. Returns whether there were any.
+    func cleanNFTables(_ isComplete: inout Bool) async -> Bool {
+        let applier = NFTablesApplier()
+        var hadWork = false
+        for family in family.onThisNode("cleaned up") {
+            for name in NFTablesNames.all {
+                do throws(NFTablesError) {
+                    guard try await applier.read(family, table: name, withElements: false) != nil else { continue }
+                    hadWork = true
+                    if dryRun {
+                        Console.write("\(family.rawValue) nftables table \(name)\n")
+                        continue
+                    }
+                    let table = NFTTable.Identity(family: family, name: name, comment: nil)
+                    _ = try await applier.commit(NFTablesBatch(NFTTransaction(table, [.deleteTable(name: name)])))
+                    Console.report("switchyard: \(family.rawValue) nftables: removed table \(name)")
+                } catch {
+                    // A kernel without nf_tables has nothing of ours there.
+                    guard error.kind != .unsupported else { break }
+                    Console.report("switchyard: error: \(family.rawValue): table \(name): \(error)")
+                    isComplete = false
+                }
+            }
+        }
+        return hadWork
+    }
+}
