@@ -70,7 +70,9 @@ public struct Daemon: ServiceLifecycle.Service {
             try await run(model, families, variant)
         case .nftables(let families):
             let model: ClusterModel<NFTablesRenderer> = model(.nftables)
-            try await run(model, families.map { family($0, model) }, nil)
+            var served: [ServedFamily<NFTablesKernel>] = []
+            for family in families { served.append(await self.family(family, model)) }
+            try await run(model, served, nil)
         }
     }
 
@@ -103,11 +105,18 @@ public struct Daemon: ServiceLifecycle.Service {
 
     private func family(
         _ family: IPFamily, _ model: ClusterModel<NFTablesRenderer>
-    ) -> ServedFamily<NFTablesKernel> {
+    ) async -> ServedFamily<NFTablesKernel> {
         let access = options.access
+        let applier = NFTablesApplier()
+        // Where it cannot be read, the first sync says why, or replaces it.
+        let dump = try? await applier.read(family, table: NFTablesNames.sharedMaps, withElements: true)
+        let predecessor = dump.map { dump in
+            NFTKernelTable(
+                family, table: NFTablesNames.sharedMaps, messages: dump.messages.lazy.map { ($0.type, $0.payload) })
+        }
         let logger = logger(of: family)
         let kernel = NFTablesKernel(
-            family: family, tables: NFTablesApplier(), logger: logger,
+            family: family, tables: applier, logger: logger,
             committed: { await model.audit(family) },
             takeOver: {
                 for removal in await IPTablesRemains.remove(family, access) {
@@ -122,7 +131,7 @@ public struct Daemon: ServiceLifecycle.Service {
             })
         return ServedFamily(
             family: family, kernel: kernel, facts: { await HostFacts(ofThisNode: access) },
-            makeRules: { NFTablesRenderer(node: $0, options: .init()) })
+            makeRules: { NFTablesRenderer(node: $0, options: .init(), predecessor: predecessor) })
     }
 
     private func logger(of family: IPFamily) -> Logger {

@@ -25,6 +25,14 @@ extension ClusterInput {
     }
 }
 
+extension NFTKernelTable {
+    /// Our table as the kernel has it.
+    fileprivate init(_ dump: NFTablesDump, _ family: IPFamily) {
+        self.init(
+            family, table: NFTablesNames.sharedMaps, messages: dump.messages.lazy.map { ($0.type, $0.payload) })
+    }
+}
+
 extension Apply {
     /// Commits the rules of nftables mode, and takes away those of iptables mode once they are there.
     func applyNFTables(_ input: ClusterInput) async throws {
@@ -41,8 +49,11 @@ extension Apply {
     }
 
     private func applyNFTables(_ input: ClusterInput, _ family: IPFamily) async throws {
-        let table = input.sharedMaps(family, facts: await HostFacts(ofThisNode: NodeAccess()))
-        let transaction = table.fullTransaction()
+        var table = input.sharedMaps(family, facts: await HostFacts(ofThisNode: NodeAccess()))
+        let applier = NFTablesApplier()
+        let dump = try await applier.read(family, table: NFTablesNames.sharedMaps, withElements: true)
+        if let dump { table.takeOver(NFTKernelTable(dump, family)) }
+        guard let transaction = table.nextTransaction() else { return }
         if dryRun {
             var writer = NFTTextWriter()
             writer.write(transaction)
@@ -53,7 +64,7 @@ extension Apply {
         let start = clock.now
         let batch = NFTablesBatch(transaction)
         do throws(NFTablesError) {
-            _ = try await NFTablesApplier().commit(batch)
+            _ = try await applier.commit(batch)
         } catch {
             throw error.naming(error.place.flatMap { batch.object(ofMessage: $0.message, at: $0.offset) })
         }
@@ -92,15 +103,17 @@ extension Diff {
 
 extension RuleDifferences {
     fileprivate init(_ table: SharedMapsTable, _ dump: NFTablesDump?, _ family: IPFamily) {
+        var table = table
+        let found = dump.map { NFTKernelTable($0, family) }
+        // Ids depend on what was before, and any will do.
+        if let found { table.adoptIDs(from: found) }
         let wanted = table.kernelTable()
         let count = wanted.chains.reduce(0) { $0 + $1.rules.count } + wanted.sets.reduce(0) { $0 + $1.elements.count }
-        guard let dump else {
+        guard let found else {
             let finding = Finding(kind: .missing, table: NFTablesNames.sharedMaps, detail: "the whole table")
             self.init(findings: [finding], wantedRuleCount: count)
             return
         }
-        let found = NFTKernelTable(
-            family, table: NFTablesNames.sharedMaps, messages: dump.messages.lazy.map { ($0.type, $0.payload) })
         self.init(findings: table.differences(from: found).map { Finding($0) }, wantedRuleCount: count)
     }
 }

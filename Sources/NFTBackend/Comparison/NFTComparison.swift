@@ -139,7 +139,7 @@ extension NFTKernelTable.Set {
     /// True if rules add elements to it.
     var isDynamic: Bool { flags & UInt32(NFT_SET_EVAL.rawValue) != 0 }
 
-    fileprivate func hasSameShape(as other: Self) -> Bool {
+    func hasSameShape(as other: Self) -> Bool {
         // The kernel gives a length to verdicts, which nobody asks for.
         flags == other.flags && keyType == other.keyType && keyLength == other.keyLength
             && datumType == other.datumType

@@ -49,6 +49,7 @@ private struct NFTEncoder {
         case .addRule(let rule, let chain): append(rule, to: chain)
         case .flushChain(let name): appendRule(NFT_MSG_DELRULE, flags: 0, of: name) { _ in }
         case .addSet(let set): append(NFTKernelTable.Set(set, table.family))
+        case .deleteSet(let name): deleteSet(name)
         case .flushSet(let name): flushElements(of: name)
         case .addCounter(let name): appendCounter(NFT_MSG_NEWOBJ, name)
         case .deleteCounter(let name): appendCounter(NFT_MSG_DELOBJ, name)
@@ -178,12 +179,26 @@ private struct NFTEncoder {
         return setNumber
     }
 
-    private mutating func flushElements(of set: String) {
+    private mutating func deleteSet(_ name: String) {
+        Self.withSet(name, of: table) { object in
+            messages.append(NFT_MSG_DELSET, flags: 0) { nftnl_set_nlmsg_build_payload($0, object) }
+        }
+    }
+
+    private mutating func flushElements(of name: String) {
+        Self.withSet(name, of: table) { object in
+            messages.append(NFT_MSG_DELSETELEM, flags: 0) { nftnl_set_elems_nlmsg_build_payload($0, object) }
+        }
+    }
+
+    private static func withSet(
+        _ name: String, of table: NFTTable.Identity, _ body: (OpaquePointer) -> Void
+    ) {
         guard let object = nftnl_set_alloc() else { return }
         defer { nftnl_set_free(object) }
         nftnl_set_set_str(object, UInt16(NFTNL_SET_TABLE.rawValue), table.name)
-        nftnl_set_set_str(object, UInt16(NFTNL_SET_NAME.rawValue), set)
-        messages.append(NFT_MSG_DELSETELEM, flags: 0) { nftnl_set_elems_nlmsg_build_payload($0, object) }
+        nftnl_set_set_str(object, UInt16(NFTNL_SET_NAME.rawValue), name)
+        body(object)
     }
 
     // MARK: Elements

@@ -15,6 +15,8 @@ public enum NFTChange: Hashable, Sendable {
     case flushChain(String)
     case deleteChain(String)
     case addSet(NFTSet)
+    /// With its elements. No rule may name it.
+    case deleteSet(String)
     /// A counter with a name, which starts at 0.
     case addCounter(String)
     case deleteCounter(String)

@@ -44,6 +44,18 @@ struct AffinityIDSource {
         return AffinityIDs(service: service, endpoints: list)
     }
 
+    /// The ids of a service port of which an earlier run has given out some.
+    mutating func ids(
+        of plan: ServicePlan, service: AffinityID?, endpoints found: [NFTEndpoint: AffinityID]
+    ) -> AffinityIDs {
+        var found = found
+        return AffinityIDs(
+            service: service ?? take(\.services, nil),
+            endpoints: plan.endpoints.map {
+                found.removeValue(forKey: NFTEndpoint($0.address, $0.port)) ?? take(\.endpoints, nil)
+            })
+    }
+
     private mutating func take(
         _ pool: WritableKeyPath<Self, AffinityIDPool>, _ now: ContinuousClock.Instant?
     ) -> AffinityID {

@@ -14,7 +14,8 @@ extension SharedMapsTable {
         ids.willCommit()
         guard let old, old.identity == settings.identity, old.sets == settings.sets else {
             pending = .sync(.init(isFull: true))
-            return fullTransaction()
+            defer { predecessor = nil }
+            return transaction(replacing: predecessor)
         }
         var batch = SyncBatch()
         let names = changed.keys.sorted()

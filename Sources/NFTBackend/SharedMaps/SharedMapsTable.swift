@@ -51,6 +51,8 @@ public struct SharedMapsTable: Sendable {
     var hairpins = UseCounts<Hairpin>()
     var ids = AffinityIDSource()
 
+    /// What an earlier run has left in the kernel; nil where that does not matter any more.
+    var predecessor: NFTKernelTable?
     /// Unused since then.
     var idle: [OnDemand: ContinuousClock.Instant] = [:]
     var pending: Pending?
@@ -62,6 +64,14 @@ public struct SharedMapsTable: Sendable {
     }
 
     // MARK: - What is wanted
+
+    /// The first transaction takes the place of this table, which an earlier run has left, and what clients were
+    /// remembered for goes on. To be called when all plans are there.
+    public mutating func takeOver(_ found: NFTKernelTable) {
+        guard committedSettings == nil, pending == nil else { return }
+        adoptIDs(from: found)
+        predecessor = found
+    }
 
     /// Takes another plan of the node. Plans of services that change with it are updated apart.
     public mutating func update(_ node: NodePlan, serviceRanges: [CIDR]) {

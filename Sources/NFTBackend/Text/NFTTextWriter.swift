@@ -60,6 +60,7 @@ public struct NFTTextWriter: Sendable {
         case .flushChain(let name): writeLine("flush chain ", name, in: table)
         case .deleteChain(let name): writeLine("delete chain ", name, in: table)
         case .addSet(let set): write(set, in: table)
+        case .deleteSet(let name): writeLine(maps.contains(name) ? "delete map " : "delete set ", name, in: table)
         case .addCounter(let name): writeLine("add counter ", name, in: table)
         case .deleteCounter(let name): writeLine("delete counter ", name, in: table)
         case .addElement(let element): writeAdd(element, in: table)

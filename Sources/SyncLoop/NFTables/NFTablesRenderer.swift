@@ -11,7 +11,11 @@ struct NFTablesRenderer: FamilyRenderer {
     /// True between asking for a batch and telling what became of it.
     private var isAwaitingCommit = false
 
-    init(node: NodePlan, options: SharedMapsTable.Options) {
+    /// What an earlier run has left in the kernel, until the first batch.
+    private var predecessor: NFTKernelTable?
+
+    init(node: NodePlan, options: SharedMapsTable.Options, predecessor: NFTKernelTable?) {
+        self.predecessor = predecessor
         self.node = node
         table = SharedMapsTable(node: node, serviceRanges: [], options: options)
     }
@@ -33,6 +37,8 @@ struct NFTablesRenderer: FamilyRenderer {
     }
 
     mutating func nextBatches() -> [NFTablesBatch] {
+        if let predecessor { table.takeOver(predecessor) }
+        predecessor = nil
         let transaction = table.nextTransaction() ?? table.cleanUp(now: .now)
         isAwaitingCommit = transaction != nil
         return transaction.map { [NFTablesBatch($0)] } ?? []
