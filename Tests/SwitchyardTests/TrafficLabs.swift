@@ -2,11 +2,18 @@ import Glibc
 import TestSupport
 import Testing
 
-/// Gives a suite one lab for each variant of iptables, with the rules of `TrafficCluster` applied in its node.
+/// Gives a suite one lab for each variant of iptables and one for nftables mode, with the rules of `TrafficCluster` applied in its node.
 struct TrafficLabs: SuiteTrait, TestScoping {
     enum Variant: String, CaseIterable, Sendable {
         case legacy
         case nft
+        /// nftables mode.
+        case nftables
+
+        static let iptables: [Variant] = [.legacy, .nft]
+
+        /// What a command is told.
+        var options: [String] { self == .nftables ? ["--mode", "nftables"] : ["--variant", rawValue] }
     }
 
     @TaskLocal private static var labs: [Variant: TrafficLab] = [:]
@@ -44,13 +51,13 @@ struct TrafficLabs: SuiteTrait, TestScoping {
             lab.inside(
                 "node",
                 [BuiltProducts.switchyard, "apply", "-f", "\(directory)/cluster.yaml"]
-                    + ["--config", "\(directory)/config.yaml", "--variant", variant.rawValue, "--family", "both"]))
+                    + ["--config", "\(directory)/config.yaml", "--family", "both"] + variant.options))
     }
 
     /// Why these tests cannot run on this machine; nil if they can.
     static let obstacle: String? = {
         guard geteuid() == 0 else { return "they need root" }
-        for tool in ["ip", "iptables-legacy-restore", "iptables-nft-restore"] where !Command.isInstalled(tool) {
+        for tool in ["ip", "iptables-legacy-restore", "iptables-nft-restore", "nft"] where !Command.isInstalled(tool) {
             return "\(tool) is not installed"
         }
         // Where namespaces are refused, or NAT in them, nothing else of the lab is needed to find out.

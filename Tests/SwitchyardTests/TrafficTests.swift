@@ -82,7 +82,7 @@ struct TrafficTests {
         }
     }
 
-    @Test("a node port answers on the node's IPv4 loopback", arguments: Variant.allCases, TrafficLab.Transport.allCases)
+    @Test("a node port answers on the node's IPv4 loopback", arguments: Variant.iptables, TrafficLab.Transport.allCases)
     func nodePortOnLoopback(_ variant: Variant, _ transport: TrafficLab.Transport) throws {
         try expect(
             variant, Flow(transport: transport, family: .ipv4), from: "node",
@@ -112,6 +112,26 @@ struct TrafficTests {
             try expect(
                 variant, flow, from: "node", to: addresses, port, reach: ["web-2", "web-3"],
                 seenAs: Cluster.node.addresses)
+        }
+    }
+
+    @Test("in nftables mode a node port does not answer on loopback", arguments: TrafficLab.Transport.allCases)
+    func noNodePortOnLoopback(_ transport: TrafficLab.Transport) throws {
+        let answers = try TrafficLabs.lab(.nftables).ask(
+            from: "node", transport, "127.0.0.1", Cluster.plain.nodePort, count: 3)
+        #expect(answers.map(\.outcome) == [.refused, .refused, .refused])
+    }
+
+    @Test(
+        "in nftables mode wrong ports of a cluster IP are refused, and addresses that no Service has are dropped",
+        arguments: Flow.allCases)
+    func guardedClusterIPs(_ flow: Flow) throws {
+        for client in ["pod", "node", "stranger"] {
+            let address = flow.family.of(Cluster.plain.clusterIPs)
+            let answer = try TrafficLabs.lab(.nftables).ask(
+                from: client, flow.transport, address, 81, count: 1, timeout: 3000)
+            #expect(answer.map(\.outcome) == [.refused], "\(client) to \(address):81")
+            try expectDrop(.nftables, flow, from: client, to: ["172.30.9.9", "fd00:10:96::9:9"], 80)
         }
     }
 

@@ -138,15 +138,7 @@ struct SharedMapsSettings: Hashable {
         return node.localSourceMatch(isNot: true).map { NFTRule(isClusterIP, $0, mark) }
     }
 
-    /// Whether a packet to an address of this node may be for a node port.
-    private var nodePortMatch: [NFTStatement] {
-        switch node.nodePorts {
-        case .addresses: [.matchSet([.destinationAddress], set: SharedMapsName.nodePortIPs)]
-        case .everyLocalAddress(exceptLoopback: false): []
-        case .everyLocalAddress(exceptLoopback: true):
-            [.matchAddress(.destinationAddress, .loopback(node.family), isNot: true)]
-        }
-    }
+    private var nodePortMatch: [NFTStatement] { node.nodePortMatch(set: SharedMapsName.nodePortIPs) }
 
     private var masquerading: [NFTRule] {
         let masquerade = NFTStatement.masquerade(fullyRandom: node.masqueradesRandomly)
@@ -171,13 +163,5 @@ struct SharedMapsSettings: Hashable {
     /// In the instant of a commit that replaces an element, one look-up can miss both the old and the new one.
     private static func twice(_ statement: NFTStatement) -> [NFTRule] {
         [NFTRule(statement), NFTRule(statement)]
-    }
-}
-
-extension CIDR {
-    /// The addresses that never leave a host: 127.0.0.0/8 or ::1/128.
-    fileprivate static func loopback(_ family: IPFamily) -> CIDR {
-        let address = IPAddress.loopback(family)
-        return CIDR(base: address, prefixLength: family == .ipv4 ? 8 : 128) ?? CIDR(address)
     }
 }

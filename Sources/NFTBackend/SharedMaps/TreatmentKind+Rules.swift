@@ -111,15 +111,3 @@ extension NFTStatement {
     fileprivate static func goto(_ kind: TreatmentKind) -> NFTStatement { .verdict(.goto(kind.name)) }
     fileprivate static func jump(_ kind: TreatmentKind) -> NFTStatement { .verdict(.jump(kind.name)) }
 }
-
-extension NodePlan {
-    /// Matches the packets of this cluster's pods, or all others; nil if nothing tells them apart.
-    func localSourceMatch(isNot: Bool) -> NFTStatement? {
-        switch localDetector {
-        case .none: nil
-        case .source(let range): .matchAddress(.sourceAddress, range, isNot: isNot)
-        case .bridge(let name): .matchInterface(name, isNot: isNot)
-        case .interfacePrefix(let prefix): .matchInterface(prefix + "*", isNot: isNot)
-        }
-    }
-}

@@ -6,7 +6,7 @@ import Testing
 struct DaemonLifeTests {
     @Test(
         "SIGTERM ends it in order, after the commit at hand, with the rules in place",
-        arguments: TrafficLabs.Variant.allCases)
+        arguments: TrafficLabs.Variant.iptables)
     func stop(_ variant: TrafficLabs.Variant) async throws {
         let node = try DaemonNode(variant)
         try await node.startAndSettle()
@@ -34,7 +34,7 @@ struct DaemonLifeTests {
         #expect(failed == [] && succeeded > 10)
     }
 
-    @Test("a changed configuration is taken over with no moment without rules", arguments: TrafficLabs.Variant.allCases)
+    @Test("a changed configuration is taken over with no moment without rules", arguments: TrafficLabs.Variant.iptables)
     func configuration(_ variant: TrafficLabs.Variant) async throws {
         let node = try DaemonNode(variant)
         try await node.startAndSettle()
@@ -71,7 +71,7 @@ struct DaemonLifeTests {
         #expect(daemon.stop() == 0)
     }
 
-    @Test("on a node without rules the API server is served first", arguments: TrafficLabs.Variant.allCases)
+    @Test("on a node without rules the API server is served first", arguments: TrafficLabs.Variant.iptables)
     func essentialFirst(_ variant: TrafficLabs.Variant) async throws {
         let node = try DaemonNode(variant, family: "ipv4")
         var services = [NodeService(name: "kubernetes", number: 1, port: 443, endpoints: [2])]

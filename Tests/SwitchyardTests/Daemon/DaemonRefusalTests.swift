@@ -63,7 +63,7 @@ extension DaemonBesideOthers {
 
         @Test(
             "a change that is refused for a while leaves the old rules, and is committed in the end",
-            arguments: TrafficLabs.Variant.allCases)
+            arguments: TrafficLabs.Variant.iptables)
         func change(_ variant: TrafficLabs.Variant) async throws {
             let node = try DaemonNode(variant)
             try await node.startAndSettle()

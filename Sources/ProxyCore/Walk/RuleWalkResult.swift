@@ -1,10 +1,8 @@
-public import ProxyCore
-
 /// What became of a packet, and by which rules.
 public struct RuleWalkResult: Sendable {
     /// A rule that took effect on its way, or the policy of a built-in chain that dropped it.
     public struct Step: Hashable, Sendable {
-        /// The built-in chain that the walk came by.
+        /// The built-in chain that the walk came by; in nf_tables the base chain.
         public let hook: String
         public let table: String
         public let chain: String
@@ -21,6 +19,22 @@ public struct RuleWalkResult: Sendable {
         public let service: String?
         /// True for a rule in a chain of kube-proxy's.
         public let isOurs: Bool
+
+        public init(
+            hook: String, table: String, chain: String, depth: Int, rule: String?, packets: UInt64?, bytes: UInt64?,
+            share: Double, service: String?, isOurs: Bool
+        ) {
+            self.hook = hook
+            self.table = table
+            self.chain = chain
+            self.depth = depth
+            self.rule = rule
+            self.packets = packets
+            self.bytes = bytes
+            self.share = share
+            self.service = service
+            self.isOurs = isOurs
+        }
     }
 
     /// One end of the way, and the step that decided it.
@@ -41,4 +55,11 @@ public struct RuleWalkResult: Sendable {
     public let steps: [Step]
     /// What could not be told and what was assumed instead, as sentences.
     public let notes: [String]
+
+    public init(fate: PacketFate, endings: [Ending], steps: [Step], notes: [String]) {
+        self.fate = fate
+        self.endings = endings
+        self.steps = steps
+        self.notes = notes
+    }
 }

@@ -1,0 +1,44 @@
+import NFTBackend
+import ProxyCore
+import TestSupport
+import Testing
+
+/// Every row of kube-proxy's flows in nftables mode.
+@Suite("Flows of nftables mode")
+struct FlowTests {
+    @Test("are those of a walk through kube-proxy's own table", arguments: GoldenCase.all)
+    func kubeProxy(_ golden: GoldenCase) throws {
+        let cluster = try GoldenCluster(golden)
+        for family in IPFamily.allCases {
+            let read = try NFTTextReader.read(String(decoding: try golden.kubeProxyText(family), as: UTF8.self))
+            let walk = NFTWalk(NFTKernelTable(compiling: read.table, elements: read.elements), local: cluster.local)
+            #expect(differences(try golden.flows(family)) { walk.fate(of: $0, order: .tracer) } == "")
+        }
+    }
+
+    @Test("are those of a walk through the table of shared maps", arguments: GoldenCase.all)
+    func sharedMaps(_ golden: GoldenCase) throws {
+        let cluster = try GoldenCluster(golden)
+        for family in IPFamily.allCases {
+            let walk = NFTWalk(cluster.sharedMaps(family).kernelTable(), local: cluster.local)
+            #expect(differences(try golden.flows(family)) { walk.fate(of: $0, order: .tracer) } == "")
+        }
+    }
+
+    @Test("are those of a walk over the plans", arguments: GoldenCase.all)
+    func plans(_ golden: GoldenCase) throws {
+        let cluster = try GoldenCluster(golden)
+        for family in IPFamily.allCases {
+            let walk = PlanWalk(
+                node: cluster.nodePlan(family), plans: cluster.plans(family).all, local: cluster.local)
+            #expect(differences(try golden.flows(family)) { walk.fate(of: $0, order: .tracer) } == "")
+        }
+    }
+
+    @Test("are there: for each family thousands")
+    func found() throws {
+        for family in IPFamily.allCases {
+            #expect(try GoldenCase.all.reduce(0) { $0 + (try $1.flows(family).count) } > 2000)
+        }
+    }
+}

@@ -1,0 +1,76 @@
+import EndpointWatcher
+import NFTBackend
+import ProxyCore
+import TestSupport
+import Testing
+
+/// A golden cluster in nftables mode.
+struct GoldenCluster {
+    let configuration: ProxyConfiguration
+    let state: ClusterState
+    let node: Node
+
+    init(_ golden: GoldenCase) throws {
+        configuration = try ConfigurationReader.read(path: golden.configuration).0
+        var state = ClusterState()
+        for change in try ManifestReader.read(paths: [golden.cluster]).changes { state.apply(change) }
+        self.state = state
+        node = try #require(state.nodes[configuration.hostnameOverride])
+    }
+
+    var local: LocalAddresses { LocalAddresses(HostFacts(of: node).addresses) }
+
+    func nodePlan(_ family: IPFamily) -> NodePlan {
+        NodePlan(
+            configuration, mode: .nftables, family: family, nodeName: node.name, node: node,
+            facts: HostFacts(of: node))
+    }
+
+    func plans(_ family: IPFamily) -> PlanTable {
+        var table = PlanTable()
+        _ = table.updateAll(from: state, in: nodePlan(family).context)
+        return table
+    }
+
+    /// The table as kube-proxy spells it.
+    func kubeProxyRuleset(_ family: IPFamily) -> (table: NFTTable, elements: [NFTElement]) {
+        KubeProxyLayout.ruleset(
+            node: nodePlan(family), plans: plans(family).all, serviceRanges: state.serviceRanges(family))
+    }
+
+    func sharedMaps(_ family: IPFamily) -> SharedMapsTable {
+        var table = SharedMapsTable(node: nodePlan(family), serviceRanges: state.serviceRanges(family))
+        table.update(.init(changed: Array(plans(family).all)))
+        return table
+    }
+}
+
+extension GoldenCase {
+    /// The rows of the flows table of nftables mode; none for the clusters that tell pods by their interface.
+    func flows(_ family: IPFamily) throws -> [FlowTable.Row] {
+        let name = "flows.nftables.\(family == .ipv4 ? "v4" : "v6").tsv"
+        guard let bytes = expected(name) else { return [] }
+        return try FlowTable.read(String(decoding: bytes, as: UTF8.self), name: path(name))
+    }
+
+    /// kube-proxy's table.
+    func kubeProxyText(_ family: IPFamily) throws -> [UInt8] {
+        let name = "nftables.\(family == .ipv4 ? "v4" : "v6").nft"
+        return try #require(expected(name), "\(name) is missing")
+    }
+}
+
+/// The rows that end elsewhere than they should, as text: the first few are enough.
+func differences(_ rows: [FlowTable.Row], from walk: (Packet) -> PacketFate) -> String {
+    var found = ""
+    var count = 0
+    for row in rows {
+        let fate = walk(row.packet)
+        guard fate.outcome != row.outcome || "\(fate.masquerades)" != row.masquerade else { continue }
+        count += 1
+        if count <= 5 {
+            found += "\(row.line(fate))  expected \(row.outcome ?? "nothing") \(row.masquerade ?? "nothing")\n"
+        }
+    }
+    return count == 0 ? "" : "\(count) of \(rows.count):\n\(found)"
+}
