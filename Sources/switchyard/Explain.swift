@@ -1,6 +1,7 @@
 public import ArgumentParser
 import BatchApplier
 import ChainRenderer
+import EndpointWatcher
 import Foundation
 public import ProxyCore
 
@@ -42,6 +43,9 @@ struct Explain: AsyncParsableCommand {
     @Option(help: "With --live: the iptables variant, legacy or nft; without it the node's own is found out.")
     var variant: IPTablesVariant?
 
+    @Option(help: "In nftables mode: the layout, shared-maps or kube-proxy.")
+    var layout = NFTLayout.sharedMaps
+
     @Option(help: ArgumentHelp("An address of the node, beside those of its Node object.", valueName: "address"))
     var nodeAddress: [String] = []
 
@@ -78,12 +82,15 @@ struct Explain: AsyncParsableCommand {
         } catch let error as IPTablesError {
             Console.report("switchyard: error: \(error)")
             throw ExitStatus.badInput
+        } catch let error as NFTablesError {
+            Console.report("switchyard: error: \(error)")
+            throw ExitStatus.badInput
         }
     }
 
     private func explain(_ packet: Packet) async throws {
         let rules = try await ExplainedRules(self, [packet.family])
-        let result = try rules.walk(packet.family).walk(packet, order: .host)
+        let result = try rules.walk(packet)
         let report = ExplainReport(packet, result, local: rules.local)
         Console.write(json ? try report.json() : report.text())
     }
@@ -118,6 +125,13 @@ extension TransportProtocol: ExpressibleByArgument {
 // MARK: - Input
 
 extension Explain {
+    /// Whether the rules of nftables mode are asked for, by option or by configuration.
+    func isNFTables() async throws -> Bool {
+        if let mode = cluster.mode { return mode == .nftables }
+        guard let path = cluster.config else { return false }
+        return try ConfigurationReader.read(path: path).0.mode == .nftables
+    }
+
     /// The packet that the options name; every fault of theirs is told.
     private func packet() throws(InputError) -> Packet {
         var faults: [Diagnostic] = []

@@ -1,6 +1,7 @@
 import BatchApplier
 import ChainRenderer
 import Foundation
+import NFTBackend
 import ProxyCore
 
 /// The rules that packets are followed through: wanted, saved or live.
@@ -8,6 +9,8 @@ struct ExplainedRules {
     private enum Origin {
         case wanted(ClusterInput, HostFacts)
         case text([IPFamily: RuleSet])
+        /// Tables of nftables mode.
+        case nftables([IPFamily: NFTKernelTable])
     }
 
     private let origin: Origin
@@ -17,6 +20,11 @@ struct ExplainedRules {
     /// - Parameter families: those of the packets.
     init(_ options: Explain, _ families: Set<IPFamily>) async throws {
         let given = try options.nodeAddresses()
+        if options.live, try await options.isNFTables() {
+            origin = .nftables(try await Self.liveTables(families))
+            local = LocalAddresses(given + (await NodeFacts.gather()).addresses.map(\.address))
+            return
+        }
         if options.live {
             origin = .text(try await Self.liveRules(families, options.variant))
             local = LocalAddresses(given + (await NodeFacts.gather()).addresses.map(\.address))
@@ -35,14 +43,29 @@ struct ExplainedRules {
             return
         }
         let input = try await ClusterInput(options.cluster)
-        try input.requireIPTables("explained")
         var facts = HostFacts(of: input.node)
         facts.addresses += given
+        if input.mode == .nftables {
+            var tables: [IPFamily: NFTKernelTable] = [:]
+            for family in families {
+                tables[family] = input.nftablesTable(family, facts: facts, layout: options.layout)
+            }
+            origin = .nftables(tables)
+            local = LocalAddresses(facts.addresses)
+            return
+        }
+        try input.requireIPTables("explained")
         origin = .wanted(input, facts)
         local = LocalAddresses(facts.addresses)
     }
 
-    func walk(_ family: IPFamily) throws -> RuleWalk { RuleWalk(try rules(family), local: local) }
+    /// Follows a packet as a host does.
+    func walk(_ packet: Packet) throws -> RuleWalkResult {
+        if case .nftables(let tables) = origin {
+            return NFTWalk(tables[packet.family] ?? .empty(packet.family), local: local).walk(packet, order: .host)
+        }
+        return RuleWalk(try rules(packet.family), local: local).walk(packet, order: .host)
+    }
 
     /// Where packets end in the order of the tracer. Each family is made ready once.
     func tracer() throws -> (Packet) throws -> PacketFate {
@@ -56,8 +79,12 @@ struct ExplainedRules {
     }
 
     private func makeTracer(_ family: IPFamily) throws -> (Packet) -> PacketFate {
+        if case .nftables(let tables) = origin {
+            let walk = NFTWalk(tables[family] ?? .empty(family), local: local)
+            return { walk.fate(of: $0, order: .tracer) }
+        }
         guard case .wanted(let input, let facts) = origin else {
-            let walk = try walk(family)
+            let walk = RuleWalk(try rules(family), local: local)
             return { walk.walk($0, order: .tracer).fate }
         }
         // The plans end packets where their rules do, and find the service at once.
@@ -72,6 +99,8 @@ struct ExplainedRules {
             return try RuleSet(wanted: rules.fullBatch())
         case .text(let rules):
             return rules[family] ?? RuleSet.empty(family)
+        case .nftables:
+            return RuleSet.empty(family)
         }
     }
 }
@@ -93,6 +122,19 @@ extension ExplainedRules {
         } catch {
             throw InputError([Diagnostic(.error, at: "\(name):\(error.line)", error.reason)])
         }
+    }
+
+    /// The tables of nftables mode in the kernel of this node: ours, else kube-proxy's.
+    private static func liveTables(_ families: Set<IPFamily>) async throws -> [IPFamily: NFTKernelTable] {
+        var tables: [IPFamily: NFTKernelTable] = [:]
+        let applier = NFTablesApplier()
+        for family in families {
+            for name in NFTablesNames.all where tables[family] == nil {
+                let dump = try await applier.read(family, table: name, withElements: true)
+                tables[family] = dump.map { NFTKernelTable(family, table: name, messages: $0.pairs) }
+            }
+        }
+        return tables
     }
 
     private static func liveRules(

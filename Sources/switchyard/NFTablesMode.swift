@@ -1,3 +1,4 @@
+import ArgumentParser
 import BatchApplier
 import ChainRenderer
 import NFTBackend
@@ -6,7 +7,43 @@ import SyncLoop
 
 // What the commands do in nftables mode.
 
+/// How the rules of nftables mode are laid out.
+enum NFTLayout: String, CaseIterable, ExpressibleByArgument {
+    case sharedMaps = "shared-maps"
+    case kubeProxy = "kube-proxy"
+}
+
+extension NFTKernelTable {
+    /// No table at all.
+    static func empty(_ family: IPFamily) -> NFTKernelTable {
+        NFTKernelTable(identity: .init(family: family, name: NFTablesNames.sharedMaps, comment: nil))
+    }
+}
+
+extension NFTablesDump {
+    /// The messages as they are decoded.
+    var pairs: some Sequence<(type: UInt8, payload: [UInt8])> { messages.lazy.map { ($0.type, $0.payload) } }
+}
+
 extension ClusterInput {
+    /// The table of a layout with its elements.
+    func nftablesRuleset(
+        _ family: IPFamily, facts: HostFacts, layout: NFTLayout
+    ) -> (table: NFTTable, elements: [NFTElement]) {
+        switch layout {
+        case .sharedMaps: return sharedMaps(family, facts: facts).ruleset()
+        case .kubeProxy:
+            let (node, plans) = nftablesPlans(family, facts: facts)
+            return KubeProxyLayout.ruleset(
+                node: node, plans: plans.all, serviceRanges: state.serviceRanges(family))
+        }
+    }
+
+    func nftablesTable(_ family: IPFamily, facts: HostFacts, layout: NFTLayout) -> NFTKernelTable {
+        let (table, elements) = nftablesRuleset(family, facts: facts, layout: layout)
+        return NFTKernelTable(compiling: table, elements: elements)
+    }
+
     /// The plans of a family in nftables mode.
     func nftablesPlans(_ family: IPFamily, facts: HostFacts) -> (node: NodePlan, plans: PlanTable) {
         let node = NodePlan(
@@ -29,7 +66,7 @@ extension NFTKernelTable {
     /// Our table as the kernel has it.
     fileprivate init(_ dump: NFTablesDump, _ family: IPFamily) {
         self.init(
-            family, table: NFTablesNames.sharedMaps, messages: dump.messages.lazy.map { ($0.type, $0.payload) })
+            family, table: NFTablesNames.sharedMaps, messages: dump.pairs)
     }
 }
 

@@ -1,6 +1,7 @@
 import ArgumentParser
 import ChainRenderer
 import Foundation
+import NFTBackend
 import ProxyCore
 
 /// Writes rules as text, with no cluster and no kernel.
@@ -12,15 +13,19 @@ struct Render: AsyncParsableCommand {
             with those in --check: the status is then 1 if any differs, and the differences are printed.
             """)
 
-    enum Part: String, CaseIterable, ExpressibleByArgument { case restore }
+    enum Part: String, CaseIterable, ExpressibleByArgument { case restore, nft }
 
     @OptionGroup var cluster: ClusterOptions
 
     @Option(help: "The family of the one file; ipv4 if it is not given. With --all: ipv4, ipv6 or both.")
     var family: FamilyChoice?
 
-    @Option(help: "Which text: restore is the input of iptables-restore.")
-    var part = Part.restore
+    @Option(
+        help: "Which text: restore is the input of iptables-restore, nft that of nft (default: by the mode).")
+    var part: Part?
+
+    @Option(help: "The layout of the text for nft: shared-maps or kube-proxy (default: shared-maps).")
+    var layout: NFTLayout?
 
     @Flag(help: "Adds rules that count packets in the kernel's accounting objects (nfnetlink_acct).")
     var nfacct = false
@@ -38,6 +43,9 @@ struct Render: AsyncParsableCommand {
         if all, out == nil, check == nil { throw ValidationError("--all needs --out DIR or --check DIR.") }
         if out != nil, check != nil { throw ValidationError("--out and --check exclude each other.") }
         if !all, family == .both { throw ValidationError("--family both needs --all: one file is of one family.") }
+        if all, part != nil || layout != nil {
+            throw ValidationError("--all writes every file: leave out --part and --layout.")
+        }
         if all, nfacct {
             throw ValidationError("--nfacct has no use with --all, which writes the files with and without.")
         }
@@ -45,7 +53,7 @@ struct Render: AsyncParsableCommand {
 
     func run() async throws {
         let input = try await ClusterInput(cluster)
-        if !all { try input.requireIPTables("rendered") }
+        if !all, !isNFT(input) { try input.requireIPTables("rendered") }
         var differs = false
         for file in files(input) {
             if let check {
@@ -67,13 +75,31 @@ struct Render: AsyncParsableCommand {
     private func files(_ input: ClusterInput) -> [File] {
         let facts = HostFacts(of: input.node)
         let families = family?.families ?? (all ? IPFamily.allCases : [.ipv4])
-        return families.flatMap { family in
-            (all ? [false, true] : [nfacct]).map { accounting in
-                var rules = input.rules(family, facts: facts, accounting: accounting)
-                let name = "\(accounting ? "iptables-nfacct" : "iptables").\(family.shortName).restore"
-                return File(name: name, text: rules.fullBatch().text)
-            }
+        if !all, isNFT(input) {
+            return families.map { nftFile(input, $0, facts, layout ?? .sharedMaps) }
         }
+        let nft = all ? families.map { nftFile(input, $0, facts, .kubeProxy) } : []
+        return nft
+            + families.flatMap { family in
+                (all ? [false, true] : [nfacct]).map { accounting in
+                    var rules = input.rules(family, facts: facts, accounting: accounting)
+                    let name = "\(accounting ? "iptables-nfacct" : "iptables").\(family.shortName).restore"
+                    return File(name: name, text: rules.fullBatch().text)
+                }
+            }
+    }
+
+    private func isNFT(_ input: ClusterInput) -> Bool {
+        part.map { $0 == .nft } ?? (input.mode == .nftables)
+    }
+
+    private func nftFile(
+        _ input: ClusterInput, _ family: IPFamily, _ facts: HostFacts, _ layout: NFTLayout
+    ) -> File {
+        let (table, elements) = input.nftablesRuleset(family, facts: facts, layout: layout)
+        var writer = NFTTextWriter()
+        writer.write(table, elements: elements)
+        return File(name: "nftables.\(family.shortName).nft", text: writer.text)
     }
 
     /// True if the file at `path` has the text. Says on standard output what differs.

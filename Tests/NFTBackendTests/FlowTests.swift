@@ -12,7 +12,8 @@ struct FlowTests {
         for family in IPFamily.allCases {
             let read = try NFTTextReader.read(String(decoding: try golden.kubeProxyText(family), as: UTF8.self))
             let walk = NFTWalk(NFTKernelTable(compiling: read.table, elements: read.elements), local: cluster.local)
-            #expect(differences(try golden.flows(family)) { walk.fate(of: $0, order: .tracer) } == "")
+            let differences = differences(try golden.flows(family)) { walk.fate(of: $0, order: .tracer) }
+            #expect(differences == "", "\(differences)")
         }
     }
 
@@ -21,17 +22,8 @@ struct FlowTests {
         let cluster = try GoldenCluster(golden)
         for family in IPFamily.allCases {
             let walk = NFTWalk(cluster.sharedMaps(family).kernelTable(), local: cluster.local)
-            #expect(differences(try golden.flows(family)) { walk.fate(of: $0, order: .tracer) } == "")
-        }
-    }
-
-    @Test("are those of a walk over the plans", arguments: GoldenCase.all)
-    func plans(_ golden: GoldenCase) throws {
-        let cluster = try GoldenCluster(golden)
-        for family in IPFamily.allCases {
-            let walk = PlanWalk(
-                node: cluster.nodePlan(family), plans: cluster.plans(family).all, local: cluster.local)
-            #expect(differences(try golden.flows(family)) { walk.fate(of: $0, order: .tracer) } == "")
+            let differences = differences(try golden.flows(family)) { walk.fate(of: $0, order: .tracer) }
+            #expect(differences == "", "\(differences)")
         }
     }
 
