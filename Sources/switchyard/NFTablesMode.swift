@@ -20,7 +20,8 @@ extension ClusterInput {
     func sharedMaps(_ family: IPFamily, facts: HostFacts) -> SharedMapsTable {
         let (node, plans) = nftablesPlans(family, facts: facts)
         var table = SharedMapsTable(node: node, serviceRanges: state.serviceRanges(family))
-        table.update(.init(changed: Array(plans.all)))
+        // The ids of affinity are given in this order: equal runs are to give equal text.
+        table.update(.init(changed: plans.all.sorted { $0.name < $1.name }))
         return table
     }
 }

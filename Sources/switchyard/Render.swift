@@ -12,15 +12,31 @@ struct Render: AsyncParsableCommand {
             with those in --check: the status is then 1 if any differs, and the differences are printed.
             """)
 
-    enum Part: String, CaseIterable, ExpressibleByArgument { case restore }
+    enum Part: String, CaseIterable, ExpressibleByArgument {
+        case restore, nft
+
+        /// The only text that a mode has; nil where none can be rendered.
+        init?(_ mode: ProxyMode) {
+            switch mode {
+            case .iptables: self = .restore
+            case .nftables: self = .nft
+            case .ipvs: return nil
+            }
+        }
+    }
 
     @OptionGroup var cluster: ClusterOptions
 
     @Option(help: "The family of the one file; ipv4 if it is not given. With --all: ipv4, ipv6 or both.")
     var family: FamilyChoice?
 
-    @Option(help: "Which text: restore is the input of iptables-restore.")
-    var part = Part.restore
+    @Option(
+        help: "Which text: restore is the input of iptables-restore, nft that of nft -f; the mode's if it is not given."
+    )
+    var part: Part?
+
+    @Option(help: "How nftables mode lays out its rules: shared-maps, if it is not given, or kube-proxy.")
+    var layout: NFTLayout?
 
     @Flag(help: "Adds rules that count packets in the kernel's accounting objects (nfnetlink_acct).")
     var nfacct = false
@@ -41,13 +57,13 @@ struct Render: AsyncParsableCommand {
         if all, nfacct {
             throw ValidationError("--nfacct has no use with --all, which writes the files with and without.")
         }
+        if all, layout != nil { throw ValidationError("--layout has no use with --all, which writes kube-proxy's.") }
     }
 
     func run() async throws {
         let input = try await ClusterInput(cluster)
-        if !all { try input.requireIPTables("rendered") }
         var differs = false
-        for file in files(input) {
+        for file in all ? allFiles(input) : [try oneFile(input)] {
             if let check {
                 differs = try !Self.compare(file, with: all ? "\(check)/\(file.name)" : check) || differs
             } else if let out {
@@ -64,16 +80,54 @@ struct Render: AsyncParsableCommand {
         let text: [UInt8]
     }
 
-    private func files(_ input: ClusterInput) -> [File] {
+    private func allFiles(_ input: ClusterInput) -> [File] {
         let facts = HostFacts(of: input.node)
-        let families = family?.families ?? (all ? IPFamily.allCases : [.ipv4])
-        return families.flatMap { family in
-            (all ? [false, true] : [nfacct]).map { accounting in
-                var rules = input.rules(family, facts: facts, accounting: accounting)
-                let name = "\(accounting ? "iptables-nfacct" : "iptables").\(family.shortName).restore"
-                return File(name: name, text: rules.fullBatch().text)
-            }
+        return (family?.families ?? IPFamily.allCases).flatMap { family in
+            [false, true].map { Self.restoreFile(input, family, facts, accounting: $0) }
+                + [Self.nftFile(input, family, facts, .kubeProxy)]
         }
+    }
+
+    /// The file that the mode and the options ask for. Ends the command with status 2 where they contradict each other.
+    private func oneFile(_ input: ClusterInput) throws -> File {
+        let facts = HostFacts(of: input.node)
+        let family = family?.families.first ?? .ipv4
+        guard let ofMode = Part(input.mode) else {
+            throw refusal("mode \(input.mode.rawValue): only iptables and nftables can be rendered; say --mode")
+        }
+        if let part, part != ofMode {
+            throw refusal(
+                "--part \(part.rawValue): mode \(input.mode.rawValue) has \(ofMode.rawValue) only; say --mode")
+        }
+        switch ofMode {
+        case .restore:
+            if layout != nil { throw refusal("--layout: mode iptables has one layout only; say --mode nftables") }
+            return Self.restoreFile(input, family, facts, accounting: nfacct)
+        case .nft:
+            if nfacct { throw refusal("--nfacct: mode nftables has no such rules; say --mode iptables") }
+            return Self.nftFile(input, family, facts, layout ?? .sharedMaps)
+        }
+    }
+
+    private func refusal(_ reason: String) -> ExitStatus {
+        Console.report("switchyard: error: \(reason)")
+        return ExitStatus.badInput
+    }
+
+    private static func restoreFile(
+        _ input: ClusterInput, _ family: IPFamily, _ facts: HostFacts, accounting: Bool
+    ) -> File {
+        var rules = input.rules(family, facts: facts, accounting: accounting)
+        let name = "\(accounting ? "iptables-nfacct" : "iptables").\(family.shortName).restore"
+        return File(name: name, text: rules.fullBatch().text)
+    }
+
+    private static func nftFile(
+        _ input: ClusterInput, _ family: IPFamily, _ facts: HostFacts, _ layout: NFTLayout
+    ) -> File {
+        File(
+            name: "nftables.\(family.shortName).nft",
+            text: input.nftablesText(family, facts: facts, layout: layout))
     }
 
     /// True if the file at `path` has the text. Says on standard output what differs.

@@ -62,4 +62,16 @@ struct KubeProxyGoldenTests {
             #expect(try input.text(input.changes.reversed(), family) == expected)
         }
     }
+
+    @Test("is taken by nft", .kernel("nft"))
+    func loads() throws {
+        let namespace = try Namespace()
+        for golden in GoldenCase.all {
+            let input = try GoldenInput(golden)
+            let tables = try IPFamily.allCases.flatMap { try input.text(input.changes, $0) }
+            let text = "flush ruleset\n" + String(decoding: tables, as: UTF8.self)
+            let result = try namespace.run(["nft", "-f", "-"], input: text)
+            #expect(result.status == 0, "\(golden.testDescription): \(result.errors.prefix(1000))")
+        }
+    }
 }
