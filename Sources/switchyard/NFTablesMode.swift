@@ -1,4 +1,3 @@
-import ArgumentParser
 import BatchApplier
 import ChainRenderer
 import NFTBackend
@@ -6,12 +5,6 @@ import ProxyCore
 import SyncLoop
 
 // What the commands do in nftables mode.
-
-/// How the rules of nftables mode are laid out.
-enum NFTLayout: String, CaseIterable, ExpressibleByArgument {
-    case sharedMaps = "shared-maps"
-    case kubeProxy = "kube-proxy"
-}
 
 extension NFTKernelTable {
     /// No table at all.
@@ -57,7 +50,8 @@ extension ClusterInput {
     func sharedMaps(_ family: IPFamily, facts: HostFacts) -> SharedMapsTable {
         let (node, plans) = nftablesPlans(family, facts: facts)
         var table = SharedMapsTable(node: node, serviceRanges: state.serviceRanges(family))
-        table.update(.init(changed: Array(plans.all)))
+        // The ids of affinity are given in this order: equal runs are to give equal text.
+        table.update(.init(changed: plans.all.sorted { $0.name < $1.name }))
         return table
     }
 }

@@ -1,7 +1,6 @@
 import ArgumentParser
 import ChainRenderer
 import Foundation
-import NFTBackend
 import ProxyCore
 
 /// Writes rules as text, with no cluster and no kernel.
@@ -13,7 +12,18 @@ struct Render: AsyncParsableCommand {
             with those in --check: the status is then 1 if any differs, and the differences are printed.
             """)
 
-    enum Part: String, CaseIterable, ExpressibleByArgument { case restore, nft }
+    enum Part: String, CaseIterable, ExpressibleByArgument {
+        case restore, nft
+
+        /// The only text that a mode has; nil where none can be rendered.
+        init?(_ mode: ProxyMode) {
+            switch mode {
+            case .iptables: self = .restore
+            case .nftables: self = .nft
+            case .ipvs: return nil
+            }
+        }
+    }
 
     @OptionGroup var cluster: ClusterOptions
 
@@ -21,10 +31,11 @@ struct Render: AsyncParsableCommand {
     var family: FamilyChoice?
 
     @Option(
-        help: "Which text: restore is the input of iptables-restore, nft that of nft (default: by the mode).")
+        help: "Which text: restore is the input of iptables-restore, nft that of nft -f; the mode's if it is not given."
+    )
     var part: Part?
 
-    @Option(help: "The layout of the text for nft: shared-maps or kube-proxy (default: shared-maps).")
+    @Option(help: "How nftables mode lays out its rules: shared-maps, if it is not given, or kube-proxy.")
     var layout: NFTLayout?
 
     @Flag(help: "Adds rules that count packets in the kernel's accounting objects (nfnetlink_acct).")
@@ -43,19 +54,16 @@ struct Render: AsyncParsableCommand {
         if all, out == nil, check == nil { throw ValidationError("--all needs --out DIR or --check DIR.") }
         if out != nil, check != nil { throw ValidationError("--out and --check exclude each other.") }
         if !all, family == .both { throw ValidationError("--family both needs --all: one file is of one family.") }
-        if all, part != nil || layout != nil {
-            throw ValidationError("--all writes every file: leave out --part and --layout.")
-        }
         if all, nfacct {
             throw ValidationError("--nfacct has no use with --all, which writes the files with and without.")
         }
+        if all, layout != nil { throw ValidationError("--layout has no use with --all, which writes kube-proxy's.") }
     }
 
     func run() async throws {
         let input = try await ClusterInput(cluster)
-        if !all, !isNFT(input) { try input.requireIPTables("rendered") }
         var differs = false
-        for file in files(input) {
+        for file in all ? allFiles(input) : [try oneFile(input)] {
             if let check {
                 differs = try !Self.compare(file, with: all ? "\(check)/\(file.name)" : check) || differs
             } else if let out {
@@ -72,34 +80,54 @@ struct Render: AsyncParsableCommand {
         let text: [UInt8]
     }
 
-    private func files(_ input: ClusterInput) -> [File] {
+    private func allFiles(_ input: ClusterInput) -> [File] {
         let facts = HostFacts(of: input.node)
-        let families = family?.families ?? (all ? IPFamily.allCases : [.ipv4])
-        if !all, isNFT(input) {
-            return families.map { nftFile(input, $0, facts, layout ?? .sharedMaps) }
+        return (family?.families ?? IPFamily.allCases).flatMap { family in
+            [false, true].map { Self.restoreFile(input, family, facts, accounting: $0) }
+                + [Self.nftFile(input, family, facts, .kubeProxy)]
         }
-        let nft = all ? families.map { nftFile(input, $0, facts, .kubeProxy) } : []
-        return nft
-            + families.flatMap { family in
-                (all ? [false, true] : [nfacct]).map { accounting in
-                    var rules = input.rules(family, facts: facts, accounting: accounting)
-                    let name = "\(accounting ? "iptables-nfacct" : "iptables").\(family.shortName).restore"
-                    return File(name: name, text: rules.fullBatch().text)
-                }
-            }
     }
 
-    private func isNFT(_ input: ClusterInput) -> Bool {
-        part.map { $0 == .nft } ?? (input.mode == .nftables)
+    /// The file that the mode and the options ask for. Ends the command with status 2 where they contradict each other.
+    private func oneFile(_ input: ClusterInput) throws -> File {
+        let facts = HostFacts(of: input.node)
+        let family = family?.families.first ?? .ipv4
+        guard let ofMode = Part(input.mode) else {
+            throw refusal("mode \(input.mode.rawValue): only iptables and nftables can be rendered; say --mode")
+        }
+        if let part, part != ofMode {
+            throw refusal(
+                "--part \(part.rawValue): mode \(input.mode.rawValue) has \(ofMode.rawValue) only; say --mode")
+        }
+        switch ofMode {
+        case .restore:
+            if layout != nil { throw refusal("--layout: mode iptables has one layout only; say --mode nftables") }
+            return Self.restoreFile(input, family, facts, accounting: nfacct)
+        case .nft:
+            if nfacct { throw refusal("--nfacct: mode nftables has no such rules; say --mode iptables") }
+            return Self.nftFile(input, family, facts, layout ?? .sharedMaps)
+        }
     }
 
-    private func nftFile(
+    private func refusal(_ reason: String) -> ExitStatus {
+        Console.report("switchyard: error: \(reason)")
+        return ExitStatus.badInput
+    }
+
+    private static func restoreFile(
+        _ input: ClusterInput, _ family: IPFamily, _ facts: HostFacts, accounting: Bool
+    ) -> File {
+        var rules = input.rules(family, facts: facts, accounting: accounting)
+        let name = "\(accounting ? "iptables-nfacct" : "iptables").\(family.shortName).restore"
+        return File(name: name, text: rules.fullBatch().text)
+    }
+
+    private static func nftFile(
         _ input: ClusterInput, _ family: IPFamily, _ facts: HostFacts, _ layout: NFTLayout
     ) -> File {
-        let (table, elements) = input.nftablesRuleset(family, facts: facts, layout: layout)
-        var writer = NFTTextWriter()
-        writer.write(table, elements: elements)
-        return File(name: "nftables.\(family.shortName).nft", text: writer.text)
+        File(
+            name: "nftables.\(family.shortName).nft",
+            text: input.nftablesText(family, facts: facts, layout: layout))
     }
 
     /// True if the file at `path` has the text. Says on standard output what differs.

@@ -32,12 +32,6 @@ struct GoldenCluster {
         return table
     }
 
-    /// The table as kube-proxy spells it.
-    func kubeProxyRuleset(_ family: IPFamily) -> (table: NFTTable, elements: [NFTElement]) {
-        KubeProxyLayout.ruleset(
-            node: nodePlan(family), plans: plans(family).all, serviceRanges: state.serviceRanges(family))
-    }
-
     func sharedMaps(_ family: IPFamily) -> SharedMapsTable {
         var table = SharedMapsTable(node: nodePlan(family), serviceRanges: state.serviceRanges(family))
         table.update(.init(changed: Array(plans(family).all)))

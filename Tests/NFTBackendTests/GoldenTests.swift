@@ -5,15 +5,6 @@ import Testing
 
 @Suite("Golden tables of nftables mode")
 struct GoldenTests {
-    @Test("in kube-proxy's layout equal what kube-proxy writes, byte for byte", arguments: GoldenCase.all)
-    func equal(_ golden: GoldenCase) throws {
-        let cluster = try GoldenCluster(golden)
-        for family in IPFamily.allCases {
-            let (table, elements) = cluster.kubeProxyRuleset(family)
-            #expect(firstDifference(try golden.kubeProxyText(family), Self.text(table, elements)) == nil)
-        }
-    }
-
     @Test("are read and written again as they were", arguments: GoldenCase.all)
     func readAndWritten(_ golden: GoldenCase) throws {
         for family in IPFamily.allCases {

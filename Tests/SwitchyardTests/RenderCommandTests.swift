@@ -40,6 +40,8 @@ struct RenderCommandTests {
             ([], "iptables.v4.restore"), (["--family", "ipv6"], "iptables.v6.restore"),
             (["--nfacct"], "iptables-nfacct.v4.restore"),
             (["--part", "restore", "--mode", "iptables"], "iptables.v4.restore"),
+            (["--mode", "nftables", "--layout", "kube-proxy"], "nftables.v4.nft"),
+            (["--mode", "nftables", "--part", "nft", "--layout", "kube-proxy", "--family", "ipv6"], "nftables.v6.nft"),
         ] {
             let output = try Command.run(
                 [BuiltProducts.switchyard, "render", "-f", dualStack.cluster, "--config", dualStack.configuration]
@@ -57,6 +59,7 @@ struct RenderCommandTests {
         let files = try FileManager.default.contentsOfDirectory(atPath: "\(scratch.path)/new/folder").sorted()
         let expected = [
             "iptables-nfacct.v4.restore", "iptables-nfacct.v6.restore", "iptables.v4.restore", "iptables.v6.restore",
+            "nftables.v4.nft", "nftables.v6.nft",
         ]
         #expect(files == expected)
         for file in files {
@@ -192,6 +195,7 @@ struct RenderCommandTests {
             ["render", "-f", "x", "--family", "both"],
             ["render", "-f", "x", "--mode", "userspace"], ["bogus"],
             ["render", "-f", "x", "--out", "a", "--check", "b"],
+            ["render", "-f", "x", "--all", "--out", "a", "--layout", "kube-proxy"],
         ])
     func usage(_ arguments: [String]) throws {
         let output = try Command.run([BuiltProducts.switchyard] + arguments)
@@ -207,19 +211,37 @@ struct RenderCommandTests {
         #expect(output.output.contains("USAGE: switchyard render"))
     }
 
-    @Test("a mode that cannot be rendered yet is refused by name")
-    func otherMode() throws {
+    @Test("nftables mode is laid out in shared maps if not told otherwise")
+    func sharedMaps() throws {
         let output = try render(yaobank, "--mode", "nftables")
+        #expect(output.status == 0, "\(output.errors)")
+        #expect(output.output.hasPrefix("add table ip switchyard"))
+        #expect(output.output == (try render(yaobank, "--mode", "nftables", "--layout", "shared-maps")).output)
+    }
+
+    @Test(
+        "what cannot be rendered, or not in the mode, is refused in one sentence",
+        arguments: [
+            (["--mode", "ipvs"], "mode ipvs: only iptables and nftables can be rendered; say --mode"),
+            (["--mode", "nftables", "--part", "restore"], "--part restore: mode nftables has nft only; say --mode"),
+            (["--part", "nft"], "--part nft: mode iptables has restore only; say --mode"),
+            (["--layout", "kube-proxy"], "--layout: mode iptables has one layout only; say --mode nftables"),
+            (["--mode", "nftables", "--nfacct"], "--nfacct: mode nftables has no such rules; say --mode iptables"),
+        ])
+    func contradictions(_ options: [String], _ sentence: String) throws {
+        let output = try Command.run(
+            [BuiltProducts.switchyard, "render", "-f", yaobank.cluster, "--config", yaobank.configuration] + options)
         #expect(output.status == 2)
-        #expect(
-            output.errors
-                == "switchyard: error: mode nftables: only iptables can be rendered; give --mode iptables\n")
+        #expect(output.output.isEmpty)
+        #expect(output.errors == "switchyard: error: \(sentence)\n")
     }
 
     @Test("equal runs give equal bytes")
     func repeatable() throws {
         let golden = GoldenCase.named("large-cluster-mode")
-        let first = try render(golden).output
-        for _ in 0..<3 { #expect(try render(golden).output == first) }
+        for mode in ["iptables", "nftables"] {
+            let first = try render(golden, "--mode", mode).output
+            for _ in 0..<3 { #expect(try render(golden, "--mode", mode).output == first) }
+        }
     }
 }

@@ -1,61 +1,49 @@
 public import ProxyCore
 
-/// The table of kube-proxy's nftables mode, as version 1.36 spells it: for comparison, and for people who rely on its
-/// names. Each service has chains and sets of its own, for which the kernel takes time in proportion to the square of
-/// their number.
+/// Plans as the table that kube-proxy 1.36 keeps in its nftables mode: chains for every service port, and maps that lead
+/// to them.
 public enum KubeProxyLayout {
-    /// The whole table.
+    /// The table of a family and the elements of its sets.
+    ///
+    /// Equal plans give an equal result, whatever their order.
     ///
     /// - Parameters:
-    ///   - plans: in any order.
-    ///   - serviceRanges: the cluster's ranges of cluster IPs in the family.
+    ///   - node: what was decided about the node, in mode nftables.
+    ///   - plans: those of every service port of the node's family.
+    ///   - serviceRanges: where cluster IPs are allocated from: those of the node's family count, each once.
     public static func ruleset(
         node: NodePlan, plans: some Sequence<ServicePlan>, serviceRanges: [CIDR]
     ) -> (table: NFTTable, elements: [NFTElement]) {
-        var builder = Builder(node: node)
-        for plan in plans.sorted(by: { $0.name < $1.name }) { builder.add(plan) }
+        let base = KubeProxyBase(node: node, serviceRanges: serviceRanges)
+        var services = KubeProxyServices(node: node)
+        services.addNodeAddresses()
+        for plan in plans.sorted(by: { $0.name < $1.name }) { services.add(plan) }
         let identity = NFTTable.Identity(
             family: node.family, name: NFTablesNames.kubeProxy, comment: "rules for kube-proxy")
-        let shared = SharedChains(node: node, serviceRanges: serviceRanges)
-        let table = NFTTable(identity, chains: shared.chains + builder.chains, sets: shared.sets + builder.sets)
-        return (table, shared.elements + builder.elements)
+        let table = NFTTable(
+            identity, chains: base.chains + services.chains, sets: base.sets + services.affinitySets)
+        return (table, services.elements.all)
     }
+}
 
-    /// Puts the services in one after the other.
-    private struct Builder {
-        let node: NodePlan
-        var chains: [NFTChain] = []
-        var sets: [NFTSet] = []
-        /// The elements of each set in the order in which they came; of two with one key the later counts.
-        private var elementsOfSets: [String: [NFTElement]] = [:]
-        private var places: [ElementKey: Int] = [:]
+/// The names in the table that do not depend on a service.
+enum KubeProxyNames {
+    // Chains that base chains jump to.
+    static let services = "services"
+    static let masquerading = "masquerading"
+    static let firewallCheck = "firewall-check"
+    static let serviceEndpointsCheck = "service-endpoints-check"
+    static let nodePortEndpointsCheck = "nodeport-endpoints-check"
+    static let clusterIPsCheck = "cluster-ips-check"
+    /// What elements go to, as nft has no `reject` for a datum.
+    static let reject = "reject-chain"
 
-        private struct ElementKey: Hashable {
-            var set: String
-            var key: [NFTValue]
-        }
-
-        init(node: NodePlan) {
-            self.node = node
-        }
-
-        var elements: [NFTElement] { elementsOfSets.sorted { $0.key < $1.key }.flatMap(\.value) }
-
-        private mutating func add(_ element: NFTElement) {
-            let key = ElementKey(set: element.set, key: element.key)
-            if let place = places[key] {
-                elementsOfSets[element.set]?[place] = element
-            } else {
-                places[key] = elementsOfSets[element.set]?.count ?? 0
-                elementsOfSets[element.set, default: []].append(element)
-            }
-        }
-
-        mutating func add(_ plan: ServicePlan) {
-            let service = ServiceChains(plan: plan, node: node)
-            chains += service.chains
-            sets += service.sets
-            for element in service.elements { add(element) }
-        }
-    }
+    static let clusterIPs = "cluster-ips"
+    static let nodePortIPs = "nodeport-ips"
+    static let hairpinConnections = "hairpin-connections"
+    static let firewallIPs = "firewall-ips"
+    static let noEndpointServices = "no-endpoint-services"
+    static let noEndpointNodePorts = "no-endpoint-nodeports"
+    static let serviceIPs = "service-ips"
+    static let serviceNodePorts = "service-nodeports"
 }
