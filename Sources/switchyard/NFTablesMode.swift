@@ -19,24 +19,6 @@ extension NFTablesDump {
 }
 
 extension ClusterInput {
-    /// The table of a layout with its elements.
-    func nftablesRuleset(
-        _ family: IPFamily, facts: HostFacts, layout: NFTLayout
-    ) -> (table: NFTTable, elements: [NFTElement]) {
-        switch layout {
-        case .sharedMaps: return sharedMaps(family, facts: facts).ruleset()
-        case .kubeProxy:
-            let (node, plans) = nftablesPlans(family, facts: facts)
-            return KubeProxyLayout.ruleset(
-                node: node, plans: plans.all, serviceRanges: state.serviceRanges(family))
-        }
-    }
-
-    func nftablesTable(_ family: IPFamily, facts: HostFacts, layout: NFTLayout) -> NFTKernelTable {
-        let (table, elements) = nftablesRuleset(family, facts: facts, layout: layout)
-        return NFTKernelTable(compiling: table, elements: elements)
-    }
-
     /// The plans of a family in nftables mode.
     func nftablesPlans(_ family: IPFamily, facts: HostFacts) -> (node: NodePlan, plans: PlanTable) {
         let node = NodePlan(
