@@ -47,7 +47,6 @@ struct ArrivalMeasurement {
     }
 
     private func measureArrival(_ rig: DaemonRig, _ cluster: LargeCluster, _ asking: Answers) async throws {
-        // The chain's name follows from `default/kubernetes:https`.
         async let essential = timeOfKubernetes(rig, since: rig.startedAt)
         for kind in ["Service", "EndpointSlice"] {
             while !rig.log.all("objects are known").contains(where: { $0.metadata["kind"] == kind }) {
@@ -72,7 +71,7 @@ struct ArrivalMeasurement {
             default/kubernetes served after \(column(served, 0, width: 0)) ms, \
             all committed after \(column((first.readAt - rig.startedAt).inMilliseconds, 0, width: 0)) ms
               of it plan and render \(column(first.number("rendered_ms"), 0, width: 0)) ms, \
-            restore program \(column(first.number("kernel_ms"), 0, width: 0)) ms
+            kernel, or restore program \(column(first.number("kernel_ms"), 0, width: 0)) ms
               peak memory \(column(peak, 0, width: 0)) MB; the text committed is \(column(text, 1, width: 0)) MB
               meanwhile \(answers.count) answers of the status, the slowest after \
             \(column(answers.maximum, 0, width: 0)) ms; a change of IPv6 committed after \
@@ -82,7 +81,7 @@ struct ArrivalMeasurement {
 
     private func timeOfKubernetes(_ rig: DaemonRig, since start: ContinuousClock.Instant) async throws -> Double {
         while ContinuousClock.now - start < .seconds(120) {
-            if rig.lineCount(with: "^-A KUBE-SERVICES .*default/kubernetes:https cluster IP") > 0 {
+            if rig.servesKubernetes() {
                 return (ContinuousClock.now - start).inMilliseconds
             }
             try await Task.sleep(for: .milliseconds(10))
@@ -100,8 +99,8 @@ struct ArrivalMeasurement {
         say(
             """
               full check: \(column(check.number("ms"), 0, width: 0)) ms, of it \(column(used, 0, width: 0)) ms of \
-            processor time of its own; peak memory \(column(rig.memory("VmHWM"), 0, width: 0)) MB; the save program \
-            prints \(column(Double(try rig.saveSize()) / 1e6, 1, width: 0)) MB
+            processor time of its own; peak memory \(column(rig.memory("VmHWM"), 0, width: 0)) MB; a listing \
+            has \(column(Double(try rig.saveSize()) / 1e6, 1, width: 0)) MB
             """)
     }
 

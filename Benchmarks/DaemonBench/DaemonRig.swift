@@ -38,15 +38,21 @@ final class DaemonRig: Sendable {
         apiVersion: kubeproxy.config.k8s.io/v1alpha1
         kind: KubeProxyConfiguration
         iptables: {minSyncPeriod: 1us, syncPeriod: \(syncPeriod)}
+        nftables: {minSyncPeriod: 1us, syncPeriod: \(syncPeriod)}
         logging: {format: json, verbosity: 2}
         """.write(toFile: configuration, atomically: true, encoding: .utf8)
         startedAt = .now
         daemon = try DaemonProcess(
             BuiltProducts.switchyard, in: namespace,
             [
-                "--kubeconfig", server.kubeconfigPath, "--variant", variant, "--family", family,
+                "--kubeconfig", server.kubeconfigPath, "--family", family,
                 "--hostname-override", "node-1", "--config", configuration,
-            ], standardError: log.path)
+            ] + Self.options(variant), standardError: log.path)
+    }
+
+    /// What a command is told: a variant of iptables, or the mode.
+    private static func options(_ variant: String) -> [String] {
+        variant == "nftables" ? ["--mode", variant] : ["--variant", variant]
     }
 
     private static let node = """
@@ -107,25 +113,29 @@ final class DaemonRig: Sendable {
 
     /// The exit status of `switchyard diff`: 0 where the kernel has what the server's objects ask for.
     func diff() throws -> Int32 {
-        let result = try namespace.run([
-            BuiltProducts.switchyard, "diff", "--kubeconfig", server.kubeconfigPath, "--variant", variant,
-            "--hostname-override", "node-1", "--family", "ipv4",
-        ])
+        let result = try namespace.run(
+            [
+                BuiltProducts.switchyard, "diff", "--kubeconfig", server.kubeconfigPath,
+                "--hostname-override", "node-1", "--family", "ipv4",
+            ] + Self.options(variant))
         if result.status != 0 { print(result.output.prefix(2000), result.errors.prefix(1000)) }
         return result.status
     }
 
-    /// What the save program prints, through `grep -c`: the number of lines with a text.
-    func lineCount(with text: String) -> Int {
-        let tool = "iptables-\(variant)-save"
-        let result = try? namespace.run(["sh", "-c", #""$1" -t nat 2>/dev/null | grep -c -e "$2""#, "sh", tool, text])
-        return Int(result?.output.trimmingCharacters(in: .whitespacesAndNewlines) ?? "") ?? 0
+    /// True once the kernel has a rule, or an element, for default/kubernetes.
+    func servesKubernetes() -> Bool {
+        let (listing, pattern) =
+            variant == "nftables"
+            ? ("nft list map ip switchyard service-ips", "default/kubernetes:https")
+            : ("iptables-\(variant)-save -t nat", "^-A KUBE-SERVICES .*default/kubernetes:https cluster IP")
+        let result = try? namespace.run(["sh", "-c", "\(listing) 2>/dev/null | grep -q -e '\(pattern)'"])
+        return result?.status == 0
     }
 
     /// The size of what the save program prints, in bytes.
     func saveSize() throws -> Int {
-        let tool = "iptables-\(variant)-save"
-        let text = try namespace.require(["sh", "-c", #""$1" -c -t nat | wc -c"#, "sh", tool])
+        let listing = variant == "nftables" ? "nft list table ip switchyard" : "iptables-\(variant)-save -c -t nat"
+        let text = try namespace.require(["sh", "-c", "\(listing) | wc -c"])
         return Int(text.trimmingCharacters(in: .whitespacesAndNewlines)) ?? 0
     }
 }

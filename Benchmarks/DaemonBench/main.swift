@@ -43,12 +43,12 @@ case "conntrack":
     }
 default:
     say(LatencyMeasurement.header)
-    for variant in ["legacy", "nft"] {
+    for (variant, services) in [("legacy", 1000), ("nft", 1000), ("nftables", 1000), ("nftables", 10_000)] {
         await measure {
-            try await LatencyMeasurement(variant: variant, services: 1000, changes: 1000, idleSeconds: 60).run()
+            try await LatencyMeasurement(variant: variant, services: services, changes: 1000, idleSeconds: 60).run()
         }
     }
-    for (variant, services) in [("legacy", 10_000), ("nft", 1000)] {
+    for (variant, services) in [("legacy", 10_000), ("nft", 1000), ("nftables", 10_000)] {
         say("")
         await measure {
             try await ArrivalMeasurement(variant: variant, services: services, changesPerSecond: 20, seconds: 60).run()

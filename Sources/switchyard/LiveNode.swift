@@ -21,7 +21,7 @@ extension FamilyChoice {
 }
 
 extension ClusterInput {
-    /// Ends the command with status 2 in a mode that is not iptables.
+    /// Ends the command with status 2 in a mode that is not served yet.
     ///
     /// - Parameter done: what would be done with the rules.
     func requireIPTables(_ done: String) throws {

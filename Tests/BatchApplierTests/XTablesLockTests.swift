@@ -1,0 +1,59 @@
+import Foundation
+import Glibc
+import ProxyCore
+import Synchronization
+import Testing
+
+@testable import BatchApplier
+
+@Suite("The lock of the iptables programs")
+struct XTablesLockTests {
+    private let path = FileManager.default.temporaryDirectory.appending(path: "lock-\(UUID().uuidString)").path
+
+    private func lock(_ family: IPFamily, timeout: Duration) -> XTablesLock {
+        XTablesLock(path: path, timeout: timeout, family: family)
+    }
+
+    /// True if another open file could take the lock now.
+    private func isFree() -> Bool {
+        let file = open(path, O_RDONLY | O_CREAT | O_CLOEXEC, 0o600)
+        defer { close(file) }
+        return flock(file, LOCK_EX | LOCK_NB) == 0
+    }
+
+    @Test("is shared by the families of one process, and free when both are done")
+    func families() async throws {
+        defer { unlink(path) }
+        try await lock(.ipv4, timeout: .zero).holding { outer in
+            #expect(!isFree())
+            let inner = try? await lock(.ipv6, timeout: .zero).holding { $0 }
+            #expect(inner == outer)
+            #expect(!isFree())
+        }
+        #expect(isFree())
+    }
+
+    @Test("is held by one commit of a family at a time")
+    func oneOfAFamily() async throws {
+        defer { unlink(path) }
+        try await lock(.ipv4, timeout: .zero).holding { _ in
+            await #expect(throws: XTablesLock.Failure.self) {
+                try await lock(.ipv4, timeout: .milliseconds(50)).holding { _ in }
+            }
+        }
+        try await lock(.ipv4, timeout: .zero).holding { _ in }
+        #expect(isFree())
+    }
+
+    @Test("is waited for while another program holds it")
+    func others() async throws {
+        defer { unlink(path) }
+        let file = open(path, O_RDONLY | O_CREAT | O_CLOEXEC, 0o600)
+        #expect(flock(file, LOCK_EX | LOCK_NB) == 0)
+        await #expect(throws: XTablesLock.Failure.self) {
+            try await lock(.ipv6, timeout: .milliseconds(50)).holding { _ in }
+        }
+        close(file)
+        try await lock(.ipv6, timeout: .zero).holding { _ in }
+    }
+}
