@@ -4,7 +4,7 @@ public import ProxyCore
 ///
 /// The table is `switchyard`. Neither the number of its sets nor of the rules that look one up grows with the services:
 /// a packet is sent by a verdict map to a chain for its kind of treatment, and that picks from a map with an element
-/// per address, port and index. README.md beside this file tells the rest.
+/// per address, port and index. docs/nftables.md tells the rest.
 ///
 /// Plans go in by `update`, transactions come out by `nextTransaction` and `cleanUp`; each is followed by `didCommit`
 /// or `didFail` before another is asked for. Plans may be updated in between.
