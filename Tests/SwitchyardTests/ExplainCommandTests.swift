@@ -177,7 +177,10 @@ struct ExplainCommandTests {
                 ["--from", "1.2.3.4", "--to", "1.1.1.1:1", "--saved", "/nowhere"],
                 "/nowhere: error: the file cannot be read"
             ),
-            (["--from", "1.2.3.4", "--to", "1.1.1.1:1", "--mode", "ipvs"], "only iptables and nftables can be explained"),
+            (
+                ["--from", "1.2.3.4", "--to", "1.1.1.1:1", "--mode", "ipvs"],
+                "only iptables and nftables can be explained"
+            ),
             (["--from", "1.2.3.4", "--to", "1.1.1.1:1", "--live", "--saved", "x"], "exclude each other"),
             (["--probes", yaobank.cluster, "--json"], "--json has no use with --probes"),
             (["--probes", yaobank.configuration], "config.yaml:1: error: a row needs source, protocol"),
