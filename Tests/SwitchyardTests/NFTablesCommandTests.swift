@@ -20,19 +20,13 @@ extension Namespace {
         let list = try run(["nft", "--numeric", "list", "table", family, "switchyard"])
         guard list.status == 0 else { return nil }
         return list.output.split(separator: "\n").map { line in
-            line.drop { " \t".contains($0) }.replacing("elements = { ", with: "")
-                .trimmingSuffix { ", }".contains($0) }
+            let text = line.drop { " \t".contains($0) }.replacing("elements = { ", with: "")
+            return String(text.reversed().drop { ", }".contains($0) }.reversed())
         }.sorted()
     }
 
     fileprivate func tables() throws -> [String] {
         try require(["nft", "list", "tables"]).split(separator: "\n").map(String.init)
-    }
-}
-
-extension String {
-    fileprivate func trimmingSuffix(while isLeftOut: (Character) -> Bool) -> String {
-        String(reversed().drop(while: isLeftOut).reversed())
     }
 }
 
