@@ -27,7 +27,6 @@ private struct Damage {
                 script: """
                     nft flush map ip switchyard service-ips
                     nft flush map ip switchyard service-nodeports
-                    nft flush chain ip switchyard masq-tcp-1 2>&1 || true
                     nft flush chain ip switchyard node-masq-tcp-1
                     nft delete chain ip switchyard node-masq-tcp-1
                     """, kind: "missing", words: "chain node-masq-tcp-1"),
@@ -87,7 +86,7 @@ extension DaemonNFTables {
 
         @Test("of elements and rules is found by a check, mended and counted")
         func alterations() async throws {
-            let node = try await DaemonNode.crowded(.nftables, syncPeriod: "2s")
+            let node = try await DaemonNode.crowded(.nftables, syncPeriod: "1s")
             let foreign = try node.foreignTables()
             #expect(foreign.contains("table inet others"))
             for damage in Damage.alterations {

@@ -4,17 +4,19 @@ import TestSupport
 import Testing
 
 extension DaemonNode {
-    /// Our chains of iptables mode that are left in both variants, for both families.
-    func chainsOfIPTables() throws -> [String] {
+    /// The chains of iptables mode in both variants, for both families, and those of the kubelet where it has more than
+    /// `KUBE-FIREWALL`.
+    func chainsOfIPTables() throws -> Set<String> {
         let text = try shell(
             """
             for program in iptables-legacy iptables-nft ip6tables-legacy ip6tables-nft; do
                 $program-save 2>&1 | sed "s/^/$program /"
             done
             """)
-        return text.split(separator: "\n").map(String.init).filter {
-            $0.contains(" :KUBE-") && !$0.contains(" :KUBE-FIREWALL ") && !$0.contains(" :KUBE-KUBELET-CANARY ")
-        }
+        return Set(
+            text.split(separator: "\n").map(String.init).filter {
+                $0.contains(" :KUBE-") && !$0.contains(" :KUBE-FIREWALL ")
+            })
     }
 
     /// The tables of nftables mode that are there.
@@ -34,24 +36,34 @@ extension DaemonNFTables {
             try node.namespace.require(
                 ["iptables-\(variant)-restore", "--noflush"], input: try ForeignRules.text(.ipv4),
                 environment: node.environment)
+            let kubelet = try node.chainsOfIPTables()
+            let foreign = ForeignRules.lines(of: try node.shell("iptables-\(variant)-save"))
             let apply = try node.run([
-                BuiltProducts.switchyard, "apply", "-f", node.manifests.path, "--config", node.configurationFile.path,
+                BuiltProducts.switchyard, "apply", "--source", node.manifests.path, "--config",
+                node.configurationFile.path,
                 "--family", "both", "--mode", "iptables", "--variant", "\(variant)",
             ])
             try #require(apply.status == 0, "\(apply.errors)")
-            try #require(!(try node.chainsOfIPTables()).isEmpty)
+            try #require(try node.chainsOfIPTables().count > kubelet.count + 10)
             let probe = try ConnectionProbe(node)
             try await Task.sleep(for: .milliseconds(300))
             try await node.startAndSettle()
             let log = node.daemon?.log ?? ""
-            let isClean = try await DaemonProcess.wait { try node.chainsOfIPTables().isEmpty }
+            let isClean = try await DaemonProcess.wait { try node.chainsOfIPTables() == kubelet }
             let chains = try node.chainsOfIPTables()
             #expect(isClean, "\(chains) \(log)")
-            #expect(try node.shell("iptables-\(variant)-save").contains(":KUBE-FIREWALL "))
+            let left = try node.shell("iptables-\(variant)-save")
+            #expect(left.contains(":KUBE-FIREWALL "))
+            // Counters of built-in chains count on.
+            #expect(Self.withoutCounters(ForeignRules.lines(of: left)) == Self.withoutCounters(foreign))
             try await Task.sleep(for: .milliseconds(300))
             let (succeeded, failed) = try probe.stop()
             #expect(failed == [], "of \(succeeded) connections; \(log)")
             #expect(succeeded > 20)
+        }
+
+        private static func withoutCounters(_ lines: [String]) -> Set<String> {
+            Set(lines.map { String($0.prefix { $0 != "[" }) })
         }
 
         @Test("a table of an earlier run keeps clients at their endpoints, and fails no connection")
