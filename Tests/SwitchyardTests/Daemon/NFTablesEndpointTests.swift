@@ -24,7 +24,7 @@ extension DaemonNFTables {
             try await node.startAndSettle()
 
             let clients = try (0..<3).map { try ConnectionStorm(node, number: $0, to: service.clusterIP) }
-            let end = ContinuousClock.now + .seconds(10)
+            let end = ContinuousClock.now + .seconds(8)
             var changes = 0
             while ContinuousClock.now < end {
                 changes += 1

@@ -17,7 +17,7 @@ extension DaemonNFTables {
             for kill in 0..<Self.kills {
                 try history.change(node)
                 // A change is noticed within half a second, and taken over a fifth of one later.
-                try await Task.sleep(for: .milliseconds(Int.random(in: 0...750, using: &history.generator)))
+                try await Task.sleep(for: .milliseconds(Int.random(in: 100...500, using: &history.generator)))
                 node.daemon?.kill()
                 if history.generator.chance(30) { try history.change(node) }
                 try node.start()
