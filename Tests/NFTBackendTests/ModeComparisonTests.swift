@@ -23,11 +23,13 @@ struct ModeComparisonTests {
         let before = try golden.rows("flows.iptables.v4.tsv")
         let named = comparison(cluster).differences.map { Subject(name: $0.service, nodePort: $0.nodePort) }
         var seen: Set<Subject> = []
+        // A large cluster is probed in part.
+        let probed = Set(rows.compactMap { subject($0.packet, cluster) })
         for row in rows {
             guard let old = before[row.packet], let new = row.outcome, Self.differ(old, new) else { continue }
             if let subject = subject(of: row.packet, old, new, cluster) { seen.insert(subject) }
         }
-        #expect(Set(named).sorted() == seen.sorted())
+        #expect(probed.intersection(named).sorted() == seen.sorted())
     }
 
     @Test("says once what is so for every cluster IP")
