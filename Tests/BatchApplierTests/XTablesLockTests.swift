@@ -36,7 +36,7 @@ struct XTablesLockTests {
     @Test("is held by one commit of a family at a time")
     func oneOfAFamily() async throws {
         defer { unlink(path) }
-        try await lock(.ipv4, timeout: .zero).holding { _ in
+        _ = try await lock(.ipv4, timeout: .zero).holding { _ in
             await #expect(throws: XTablesLock.Failure.self) {
                 try await lock(.ipv4, timeout: .milliseconds(50)).holding { _ in }
             }
