@@ -54,11 +54,11 @@ struct NFTablesCommandTests {
         let namespace = try Namespace()
         for golden in GoldenCase.all {
             for (family, option) in [("ip", "ipv4"), ("ip6", "ipv6")] {
-                let text = try namespace.switchyard("render", golden, "--family", option)
+                _ = try namespace.run(["nft", "delete", "table", family, "switchyard"])
+                let text = try namespace.switchyard("apply", golden, "--family", option, "--dry-run")
                 try #require(text.status == 0, "\(golden.testDescription): \(text.errors)")
                 // nft 1.0.6 aborts on a constant in an address field of IPv6.
                 if family == "ip6", text.output.contains("ip6 daddr set") { continue }
-                _ = try namespace.run(["nft", "delete", "table", family, "switchyard"])
                 try namespace.apply(golden)
                 let overNetlink = try namespace.lines(family)
                 try namespace.require(["nft", "delete", "table", family, "switchyard"])

@@ -39,19 +39,16 @@ extension SharedMapsTable {
     /// The chains that nothing has needed for a second or longer, taken away in a transaction of its own; nil if there
     /// are none. Follow it with `didCommit` or `didFail`.
     ///
-    /// Not earlier, as a packet may be on its way through one, and as kernels before 6.2 count a chain as used for a
+    /// None are taken while something waits to be committed: a chain that is wanted again still has the rules that it
+    /// had, and these lead to others. Not earlier, as a packet may be on its way through one, and as kernels before 6.2 count a chain as used for a
     /// while after the element that led to it.
     public mutating func cleanUp(now: ContinuousClock.Instant) -> NFTTransaction? {
-        guard committedSettings != nil, !idle.isEmpty else { return nil }
-        var wanted: Set<OnDemand> = []
-        for name in touched.keys {
-            if let entry = entries[name] { wanted.formUnion(ownThings(entry)) }
-        }
+        guard committedSettings != nil, touched.isEmpty, !idle.isEmpty else { return nil }
         var due: [(name: String, thing: OnDemand)] = []
         for (thing, since) in idle where since.duration(to: now) >= .seconds(1) {
             switch thing {
-            case .kind(let kind): if kinds[kind] == 0 { due.append((kind.name, thing)) }
-            case .chain(let name), .counter(let name): if !wanted.contains(thing) { due.append((name, thing)) }
+            case .kind(let kind): due.append((kind.name, thing))
+            case .chain(let name), .counter(let name): due.append((name, thing))
             }
         }
         guard !due.isEmpty else { return nil }
@@ -67,11 +64,6 @@ extension SharedMapsTable {
             settings.identity,
             chains.map(NFTChange.flushChain) + chains.map(NFTChange.deleteChain)
                 + counters.map(NFTChange.deleteCounter))
-    }
-
-    private func ownThings(_ entry: ServiceEntry) -> [OnDemand] {
-        entry.chains(settings.node).map { .chain($0.name) }
-            + (settings.options.perServiceCounters ? [.counter(SharedMapsName.counter(entry.plan.name))] : [])
     }
 }
 
