@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Records the files under golden/ whose format is our own: what is said of faulty inputs. The tests that own them write
-# what they got and fail, so that nobody records without looking at the difference.
+# Records the files under golden/ whose format is our own: what is said of faulty inputs, and the text of shared maps.
+# The tests that own them write what they got and fail, so that nobody records without looking at the difference.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -10,6 +10,6 @@ if [[ ${CI:-} == true ]]; then
 fi
 swift build --build-tests
 status=0
-RECORD_GOLDEN=1 swift test --skip-build --filter FaultGoldenTests || status=$?
+RECORD_GOLDEN=1 swift test --skip-build --filter 'FaultGoldenTests|TextGoldenTests' || status=$?
 git status --short golden
 exit "$status"

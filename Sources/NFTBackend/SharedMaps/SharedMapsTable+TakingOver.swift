@@ -8,13 +8,19 @@ extension SharedMapsTable {
         let known = FoundAffinityIDs(found)
         ids.forgetAll()
         for id in known.all { ids.didFind(id) }
+        // No two services may share an id, whoever wrote the table.
+        var taken: Set<AffinityID> = []
         for name in entries.keys.sorted() {
             guard let entry = entries[name], entry.ids != nil else { continue }
-            let service = entry.chains(settings.node).lazy.compactMap { known.service(ofChain: $0.name) }.first
+            let found = entry.chains(settings.node).lazy.compactMap { known.service(ofChain: $0.name) }.first
+            let service = found.flatMap { taken.insert($0).inserted ? $0 : nil }
+            let endpoints = service.map(known.endpoints) ?? [:]
             entries[name] = ServiceEntry(
                 plan: entry.plan,
-                ids: ids.ids(of: entry.plan, service: service, endpoints: service.map(known.endpoints) ?? [:]))
+                ids: ids.ids(
+                    of: entry.plan, service: service, endpoints: endpoints.filter { taken.insert($0.value).inserted }))
         }
+        if ids.isExhausted { renumber() }
     }
 
     /// Everything that is wanted in place of what an earlier run has left, in one transaction: only what clients are
@@ -51,8 +57,13 @@ private struct FoundAffinityIDs {
     private var services: [String: AffinityID] = [:]
     private var picks: [AffinityID: [AffinityID]] = [:]
     private var targets: [AffinityID: NFTEndpoint] = [:]
+    /// Those that clients are remembered with. Their service or endpoint can be gone, and given to another the id would
+    /// lead these clients to it.
+    private var remembered: Set<AffinityID> = []
 
-    var all: [AffinityID] { Array(services.values) + picks.values.flatMap(\.self) + Array(targets.keys) }
+    var all: Set<AffinityID> {
+        remembered.union(services.values).union(picks.values.joined()).union(targets.keys)
+    }
 
     init(_ table: NFTKernelTable) {
         for chain in table.chains {
@@ -77,6 +88,12 @@ private struct FoundAffinityIDs {
                     let address = IPAddress(networkOrder: bytes.dropLast(4))
                     let port = UInt16(bytes[bytes.count - 4]) << 8 | UInt16(bytes[bytes.count - 3])
                     targets[id] = address.map { NFTEndpoint($0, port) }
+                }
+            case SharedMapsName.affinity:
+                for element in set.elements {
+                    // The second half of the key is the service's.
+                    if let service = Self.id(element.key.suffix(element.key.count / 2)) { remembered.insert(service) }
+                    if case .bytes(let bytes) = element.datum, let id = Self.id(bytes[...]) { remembered.insert(id) }
                 }
             default: break
             }

@@ -69,8 +69,8 @@ public struct SharedMapsTable: Sendable {
     /// remembered for goes on. To be called when all plans are there.
     public mutating func takeOver(_ found: NFTKernelTable) {
         guard committedSettings == nil, pending == nil else { return }
-        adoptIDs(from: found)
         predecessor = found
+        adoptIDs(from: found)
     }
 
     /// Takes another plan of the node. Plans of services that change with it are updated apart.
@@ -110,7 +110,8 @@ public struct SharedMapsTable: Sendable {
     }
 
     /// Gives all ids anew. Clients are forgotten with the table that goes.
-    private mutating func renumber() {
+    mutating func renumber() {
+        predecessor = nil
         ids.forgetAll()
         for name in entries.keys.sorted() {
             guard let entry = entries[name] else { continue }
