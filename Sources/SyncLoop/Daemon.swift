@@ -89,10 +89,21 @@ public struct Daemon: ServiceLifecycle.Service {
         _ model: ClusterModel<IPTablesRenderer>
     ) async -> ServedFamily<IPTablesKernel> {
         let applier = IPTablesApplier(tools: tools, access: options.access)
+        let logger = logger(of: tools.family)
         let kernel = IPTablesKernel(
             family: tools.family, tables: applier, watch: variant == .nft ? NFTablesWatch() : nil,
-            isBare: await applier.isBare(), logger: logger(of: tools.family),
-            serviceChains: { await model.read(tools.family) { $0.serviceChainNames } ?? [] })
+            isBare: await applier.isBare(), logger: logger,
+            serviceChains: { await model.read(tools.family) { $0.serviceChainNames } ?? [] },
+            takeOver: {
+                for removal in await NFTablesRemains.remove(tools.family) {
+                    switch removal {
+                    case .success(let table):
+                        logger.notice("a table of nftables mode is removed", metadata: ["table": "\(table)"])
+                    case .failure(let error):
+                        logger.warning("the tables of nftables mode could not be removed: \(error)")
+                    }
+                }
+            })
         let limit = variant.chainLimit
         let access = options.access
         return ServedFamily(

@@ -2,6 +2,7 @@ import ArgumentParser
 import BatchApplier
 import ChainRenderer
 import ProxyCore
+import SyncLoop
 
 /// Commits the rules of a cluster to this node's kernel, once.
 struct Apply: AsyncParsableCommand {
@@ -73,6 +74,14 @@ struct Apply: AsyncParsableCommand {
             "switchyard: \(family.rawValue): committed \(rules.servicePortCount) service ports to iptables "
                 + "(\(variant.rawValue)) in \(Int(milliseconds.rounded())) ms; \(report?.insertedJumps.count ?? 0) "
                 + "jumps put in, \(report?.removedChains.count ?? 0) stale chains removed")
+        for removal in await NFTablesRemains.remove(family) {
+            switch removal {
+            case .success(let table):
+                Console.report(
+                    "switchyard: \(family.rawValue) nftables: removed table \(table), as iptables serves now")
+            case .failure(let error): Console.report("switchyard: warning: \(error)")
+            }
+        }
     }
 
     /// Says what was out of order and is not any more.

@@ -11,7 +11,9 @@ struct Switchyard: AsyncParsableCommand {
         abstract:
             "The rules by which a node serves the Services of a Kubernetes cluster: written, applied, compared, explained.",
         version: version,
-        subcommands: [Run.self, Render.self, Apply.self, Diff.self, Explain.self, Status.self, Cleanup.self])
+        subcommands: [
+            Run.self, Render.self, Apply.self, Diff.self, Explain.self, Check.self, Status.self, Cleanup.self,
+        ])
 
     static func main() async {
         do {

@@ -36,12 +36,12 @@ struct XTablesLockTests {
     @Test("is held by one commit of a family at a time")
     func oneOfAFamily() async throws {
         defer { unlink(path) }
-        _ = try await lock(.ipv4, timeout: .zero).holding { _ in
-            await #expect(throws: XTablesLock.Failure.self) {
-                try await lock(.ipv4, timeout: .milliseconds(50)).holding { _ in }
+        try await lock(.ipv4, timeout: .zero).holding { _ in
+            _ = await #expect(throws: XTablesLock.Failure.self) {
+                _ = try await lock(.ipv4, timeout: .milliseconds(50)).holding { $0 }
             }
         }
-        try await lock(.ipv4, timeout: .zero).holding { _ in }
+        _ = try await lock(.ipv4, timeout: .zero).holding { $0 }
         #expect(isFree())
     }
 
@@ -51,9 +51,9 @@ struct XTablesLockTests {
         let file = open(path, O_RDONLY | O_CREAT | O_CLOEXEC, 0o600)
         #expect(flock(file, LOCK_EX | LOCK_NB) == 0)
         await #expect(throws: XTablesLock.Failure.self) {
-            try await lock(.ipv6, timeout: .milliseconds(50)).holding { _ in }
+            _ = try await lock(.ipv6, timeout: .milliseconds(50)).holding { $0 }
         }
         close(file)
-        try await lock(.ipv6, timeout: .zero).holding { _ in }
+        _ = try await lock(.ipv6, timeout: .zero).holding { $0 }
     }
 }

@@ -12,6 +12,9 @@ struct TrafficLabs: SuiteTrait, TestScoping {
 
         static let iptables: [Variant] = [.legacy, .nft]
 
+        /// The variant of the programs of iptables that is used beside it.
+        var ofIPTables: Variant { self == .nftables ? .nft : self }
+
         /// What a command is told.
         var options: [String] { self == .nftables ? ["--mode", "nftables"] : ["--variant", rawValue] }
     }

@@ -122,7 +122,7 @@ extension NFTTextReader {
                 }
                 set.typeof = .init(key: key, datum: datum)
             case "flags":
-                for flag in try words.list() {
+                for flag in try words.list(of: "a flag") {
                     switch flag {
                     case "dynamic": set.isDynamic = true
                     case "timeout": set.hasTimeouts = true

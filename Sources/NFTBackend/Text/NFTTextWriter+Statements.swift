@@ -24,9 +24,11 @@ extension NFTTextWriter {
         case .matchAddresses(let field, let cidrs, let addresses, let isNot):
             write(field, family: family)
             write(isNot ? " != { " : " { ")
-            writeList(cidrs, separator: " , ") { $0.write($1) }
-            if !cidrs.isEmpty, !addresses.isEmpty { write(" , ") }
-            writeList(addresses, separator: " , ") { $0.write($1) }
+            // kube-proxy separates source ranges, which are excluded, with blanks, and ranges of cluster IPs without.
+            let separator: StaticString = isNot ? " , " : ","
+            writeList(cidrs, separator: separator) { $0.write($1) }
+            if !cidrs.isEmpty, !addresses.isEmpty { write(separator) }
+            writeList(addresses, separator: separator) { $0.write($1) }
             write(" }")
         case .matchSet(let fields, let set):
             write(fields, family: family)

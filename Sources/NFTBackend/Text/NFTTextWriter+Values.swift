@@ -105,10 +105,10 @@ extension NFTTextWriter {
         write(" ;")
     }
 
-    /// Writes an interface's name: bare where nft's scanner takes it for one word, else in quotes.
+    /// Writes an interface's name: bare, as kube-proxy does, where nft takes it for a name, else in quotes.
     mutating func write(interface name: String) {
         let isWord =
-            name.utf8.first.map { Self.isLetter($0) } ?? false
+            !Self.keywords.contains(name) && name.utf8.first.map { Self.isLetter($0) } ?? false
             && name.utf8.enumerated().allSatisfy { index, byte in
                 switch byte {
                 case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"),
@@ -122,6 +122,13 @@ extension NFTTextWriter {
         write(name)
         if !isWord { write("\"") }
     }
+
+    /// Words of nft's language that an interface might be called and that nft 1.0.6 does not take as a name.
+    private static let keywords: Set<String> = [
+        "ah", "bridge", "chain", "cgroup", "ct", "dccp", "device", "drop", "esp", "fib", "icmp", "iif", "inet", "limit",
+        "log", "map", "mark", "meta", "mh", "netdev", "oif", "osf", "queue", "rt", "rt0", "sctp", "set", "socket",
+        "table", "tcp", "th", "udp",
+    ]
 
     private static func isLetter(_ byte: UInt8) -> Bool {
         (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte | 0x20)

@@ -139,9 +139,9 @@ extension NFTWords {
         guard skip("{") else { return .matchAddress(field, try cidr(), isNot: isNot) }
         var cidrs: [CIDR] = []
         var addresses: [IPAddress] = []
-        repeat {
-            if next?.contains("/") == true { cidrs.append(try cidr()) } else { addresses.append(try address()) }
-        } while skip(",")
+        for word in try list(of: "an address") {
+            if word.contains("/") { cidrs.append(try cidr(word)) } else { addresses.append(try address(word)) }
+        }
         try expect("}")
         return .matchAddresses(field, cidrs, and: addresses, isNot: isNot)
     }

@@ -103,7 +103,7 @@ extension NFTWords {
 
     mutating func address() throws(NFTTextFault) -> IPAddress { try address(try take("an address")) }
 
-    private func address(_ word: String) throws(NFTTextFault) -> IPAddress {
+    func address(_ word: String) throws(NFTTextFault) -> IPAddress {
         guard let address = IPAddress(word), address.family == family else {
             throw NFTTextFault("\"\(word)\" is not an address of the table's family")
         }
@@ -111,8 +111,9 @@ extension NFTWords {
     }
 
     /// `10.0.0.0/8`, or an address alone.
-    mutating func cidr() throws(NFTTextFault) -> CIDR {
-        let word = try take("an address range")
+    mutating func cidr() throws(NFTTextFault) -> CIDR { try cidr(try take("an address range")) }
+
+    func cidr(_ word: String) throws(NFTTextFault) -> CIDR {
         guard word.contains("/") else { return CIDR(try address(word)) }
         guard let cidr = CIDR(word), cidr.family == family else {
             throw NFTTextFault("\"\(word)\" is not an address range of the table's family")
@@ -182,10 +183,12 @@ extension NFTWords {
     }
 
     /// Words with commas between, with or without blanks.
-    mutating func list() throws(NFTTextFault) -> [String] {
+    ///
+    /// - Parameter what: what the error calls a missing word.
+    mutating func list(of what: String) throws(NFTTextFault) -> [String] {
         var list: [String] = []
         repeat {
-            list += try take("a flag").split(separator: ",").map(String.init)
+            list += try take(what).split(separator: ",").map(String.init)
         } while skip(",")
         return list
     }

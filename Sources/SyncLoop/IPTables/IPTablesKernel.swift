@@ -15,6 +15,9 @@ actor IPTablesKernel: FamilyKernel {
     private let logger: Logger
     /// The chains of all services in table nat, as they are wanted now.
     let serviceChains: @Sendable () async -> Set<String>
+    /// Takes away what other modes have left, once everything is in place.
+    private let takeOver: @Sendable () async -> Void
+    private var hasTakenOver = false
     /// True where the kernel has none of our chains, as far as is known.
     var isBare: Bool
     private(set) var isCommitting = false
@@ -26,7 +29,8 @@ actor IPTablesKernel: FamilyKernel {
 
     init(
         family: IPFamily, tables: any KernelTables, watch: (any ForeignChangeWatch)?, isBare: Bool, logger: Logger,
-        serviceChains: @escaping @Sendable () async -> Set<String>
+        serviceChains: @escaping @Sendable () async -> Set<String>,
+        takeOver: @escaping @Sendable () async -> Void = {}
     ) {
         self.family = family
         self.tables = tables
@@ -34,6 +38,7 @@ actor IPTablesKernel: FamilyKernel {
         self.isBare = isBare
         self.logger = logger
         self.serviceChains = serviceChains
+        self.takeOver = takeOver
         known = KnownTables(family: family)
     }
 }
@@ -62,6 +67,10 @@ extension IPTablesKernel {
         }
         isBare = false
         await rememberTables()
+        if work.isFull, !hasTakenOver {
+            hasTakenOver = true
+            await takeOver()
+        }
         return report
     }
 

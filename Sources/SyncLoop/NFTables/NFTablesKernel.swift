@@ -18,6 +18,9 @@ actor NFTablesKernel: FamilyKernel {
     private var hasTakenOver = false
     /// The last transaction that is known to have left our table as it should be; nil if none is.
     private var generation: UInt32?
+    /// True where a transaction of somebody else came before a commit and was not looked at: the next look is to judge
+    /// the table, whatever its generation.
+    private var isLookDue = false
     private var isCommitting = false
     private var commitCount = 0
 
@@ -55,6 +58,7 @@ extension NFTablesKernel {
                 generation = try await commit(batch, isFull: work.isFull)
             } catch {
                 generation = nil
+                isLookDue = false
                 throw SyncFailure(error, of: batch)
             }
         }
@@ -70,23 +74,21 @@ extension NFTablesKernel {
     private static let attempts = 20
 
     private func commit(_ batch: NFTablesBatch, isFull: Bool) async throws(NFTablesError) -> UInt32? {
+        var basis = isFull ? nil : generation
+        // What replaces the whole table does not depend on what there was.
+        if isFull { isLookDue = false }
         for _ in 0..<Self.attempts {
-            // What replaces the whole table does not depend on what there was.
-            let basis = isFull ? try await tables.generation() : try await trustedGeneration()
+            let attempted = if let basis { basis } else { try await tables.generation() }
             do throws(NFTablesError) {
-                return try await tables.commit(batch, after: basis)
+                return try await tables.commit(batch, after: attempted)
             } catch  where error.isOutdated {
-                if !isFull { generation = nil }
+                basis = nil
+                isLookDue = !isFull
             }
         }
         // Somebody writes without a pause. Where elements are missing the kernel refuses the batch.
+        isLookDue = true
         return try await tables.commit(batch, after: nil)
-    }
-
-    /// A generation at which our table was as it should be. Throws where it is not any more.
-    private func trustedGeneration() async throws(NFTablesError) -> UInt32? {
-        if let generation { return generation }
-        return try await tables.generation()
     }
 
     func check(_ audit: SharedMapsTable) async -> CheckOutcome {
@@ -96,7 +98,10 @@ extension NFTablesKernel {
             let dump = try await tables.read(family, table: NFTablesNames.sharedMaps, withElements: true)
             guard commits == commitCount else { return .nothingKnown }
             let damage = await Self.damage(family, dump, audit, withElements: true)
-            if damage.isEmpty, commits == commitCount { generation = dump?.generation }
+            if damage.isEmpty, commits == commitCount {
+                generation = dump?.generation
+                isLookDue = false
+            }
             return .compared(damage)
         } catch {
             logger.warning("the rules could not be checked: \(error)")
@@ -123,16 +128,16 @@ extension NFTablesKernel {
     nonisolated var lookPeriod: Duration? { .milliseconds(500) }
 
     func look() async throws -> LookOutcome {
-        guard !isCommitting, let generation else { return LookOutcome() }
+        guard !isCommitting, isLookDue || generation != nil else { return LookOutcome() }
         let commits = commitCount
-        guard try await tables.generation() != generation, commits == commitCount, let audit = await committed() else {
-            return LookOutcome()
-        }
+        if !isLookDue, try await tables.generation() == generation { return LookOutcome() }
+        guard commits == commitCount, let audit = await committed() else { return LookOutcome() }
         let dump = try await tables.read(family, table: NFTablesNames.sharedMaps, withElements: false)
         guard commits == commitCount, !isCommitting else { return LookOutcome() }
         let damage = await Self.damage(family, dump, audit, withElements: false)
         guard commits == commitCount, !isCommitting else { return LookOutcome() }
-        self.generation = damage.isEmpty ? dump?.generation : nil
+        generation = damage.isEmpty ? dump?.generation : nil
+        isLookDue = false
         return LookOutcome(damage: damage)
     }
 

@@ -82,11 +82,38 @@ struct TextWriterTests {
     }
 
     @Test(
-        "has a name of an interface in quotes where it is not one word",
-        arguments: ["cni0": "cni0", "cali*": "cali*", "br-1.7": "br-1.7", "7up": "\"7up\"", "a b": "\"a b\""])
-    func interface(name: String, written: String) {
+        "has a name of an interface in quotes where nft takes it for no name", .kernel("nft"),
+        arguments: [
+            "cni0": "cni0", "cali*": "cali*", "br-1.7": "br-1.7", "7up": "\"7up\"", "a b": "\"a b\"",
+            "bridge": "\"bridge\"",
+        ])
+    func interface(name: String, written: String) throws {
+        let rule = text(.addRule(NFTRule(.matchInterface(name)), chain: "a"))
+        #expect(rule == "add rule ip t a iifname \(written)\n")
+        let table = text(.addTable, .addChain(NFTChain(name: "a")))
+        try Namespace().require(["nft", "-f", "-"], input: table + rule)
+    }
+
+    @Test("separates ranges as kube-proxy does: with blanks where they are excluded; both are read again")
+    func ranges() throws {
+        let ranges = try ["172.30.0.0/16", "10.96.0.0/12"].map { try #require(CIDR($0)) }
+        let address = try #require(IPAddress("1.2.3.4"))
+        let rules = [
+            NFTRule(.matchAddresses(.destinationAddress, ranges)),
+            NFTRule(.matchAddresses(.sourceAddress, ranges, and: [address], isNot: true)),
+        ]
+        let chain = NFTChain(name: "a", rules: rules)
+        var writer = NFTTextWriter()
+        writer.write(NFTTable(identity, chains: [chain], sets: []), elements: [])
+        let written = String(decoding: writer.text, as: UTF8.self)
         #expect(
-            text(.addRule(NFTRule(.matchInterface(name)), chain: "a")) == "add rule ip t a iifname \(written)\n")
+            written.hasSuffix(
+                """
+                add rule ip t a ip daddr { 172.30.0.0/16,10.96.0.0/12 }
+                add rule ip t a ip saddr != { 172.30.0.0/16 , 10.96.0.0/12 , 1.2.3.4 }
+
+                """))
+        #expect(try NFTTextReader.read(written).table.chains == [chain])
     }
 
     @Test(

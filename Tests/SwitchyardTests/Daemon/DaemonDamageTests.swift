@@ -62,10 +62,10 @@ private struct Damage: CustomTestStringConvertible, Sendable {
 
 extension DaemonNode {
     /// A node whose tables other programs use too, with a daemon that checks every two seconds.
-    static func crowded(_ variant: TrafficLabs.Variant) async throws -> DaemonNode {
-        let node = try DaemonNode(variant, syncPeriod: "2s")
+    static func crowded(_ variant: TrafficLabs.Variant, syncPeriod: String = "2s") async throws -> DaemonNode {
+        let node = try DaemonNode(variant, syncPeriod: syncPeriod)
         try node.namespace.require(
-            ["iptables-\(variant)-restore", "--noflush"], input: try ForeignRules.text(.ipv4),
+            ["iptables-\(variant.ofIPTables)-restore", "--noflush"], input: try ForeignRules.text(.ipv4),
             environment: node.environment)
         try node.shell("nft 'add table inet others; add chain inet others kept'")
         try await node.startAndSettle()
@@ -156,7 +156,7 @@ extension DaemonBesideOthers {
 
 extension DaemonNode {
     /// When it was logged that something was lost, once it was.
-    fileprivate func time(ofLossNamed words: String, after start: Date) async -> Date? {
+    func time(ofLossNamed words: String, after start: Date) async -> Date? {
         var time: Date?
         _ = await DaemonProcess.wait(.seconds(60)) {
             time = (daemon?.log ?? "").split(separator: "\n")

@@ -6,14 +6,16 @@ import Testing
 struct DaemonKilledTests {
     private static let kills = 50
 
-    /// A cluster of 200 services in 20 files that changes at random.
-    private struct History {
+    /// A cluster of services in files of ten that changes at random.
+    struct History {
         var generator: SeededGenerator
+        private let count: Int
         private var services: [Int: NodeService] = [:]
 
-        init(seed: UInt64) {
+        init(seed: UInt64, count: Int = 200) {
             generator = SeededGenerator(seed: seed)
-            for number in 0..<200 { services[number] = service(number) }
+            self.count = count
+            for number in 0..<count { services[number] = service(number) }
         }
 
         private mutating func service(_ number: Int) -> NodeService {
@@ -24,7 +26,7 @@ struct DaemonKilledTests {
         }
 
         func writeAll(_ node: DaemonNode) throws {
-            for file in 0..<20 { try write(file, node) }
+            for file in 0..<count / 10 { try write(file, node) }
         }
 
         private func write(_ file: Int, _ node: DaemonNode) throws {
@@ -35,7 +37,7 @@ struct DaemonKilledTests {
         /// Changes, adds or removes up to three services, and one for certain.
         mutating func change(_ node: DaemonNode) throws {
             for _ in 0..<Int.random(in: 1...3, using: &generator) {
-                let number = Int.random(in: 0..<200, using: &generator)
+                let number = Int.random(in: 0..<count, using: &generator)
                 let old = services[number]
                 if old != nil, generator.chance(20) {
                     services[number] = nil

@@ -42,7 +42,7 @@ final class DaemonNode {
         folder = FileManager.default.temporaryDirectory.appending(path: "node-\(UUID().uuidString)")
         try FileManager.default.createDirectory(
             at: folder.appending(path: "manifests"), withIntermediateDirectories: true)
-        gate = try RestoreGate("iptables-\(variant)-restore", in: folder.appending(path: "programs"))
+        gate = try RestoreGate("iptables-\(variant.ofIPTables)-restore", in: folder.appending(path: "programs"))
         try namespace.require([
             "sh", "-ec",
             """
@@ -67,15 +67,19 @@ final class DaemonNode {
         try? FileManager.default.removeItem(at: folder)
     }
 
-    func configure(syncPeriod: String = "30s", masqueradeAll: Bool = false, settings: String = "") throws {
+    /// - Parameter mode: the variant's own if nil.
+    func configure(
+        mode: String? = nil, syncPeriod: String = "30s", masqueradeAll: Bool = false, settings: String = ""
+    ) throws {
         try replace(
             configurationFile,
             with: """
                 apiVersion: kubeproxy.config.k8s.io/v1alpha1
                 kind: KubeProxyConfiguration
-                mode: iptables
+                mode: \(mode ?? (variant == .nftables ? "nftables" : "iptables"))
                 hostnameOverride: node1
                 iptables: { minSyncPeriod: 0s, syncPeriod: \(syncPeriod), masqueradeAll: \(masqueradeAll) }
+                nftables: { minSyncPeriod: 1us, syncPeriod: \(syncPeriod), masqueradeAll: \(masqueradeAll) }
                 \(settings)
 
                 """)
@@ -97,8 +101,8 @@ final class DaemonNode {
         let path = ProcessInfo.processInfo.environment["PATH"] ?? ""
         let started = try DaemonProcess(
             BuiltProducts.switchyard, in: namespace,
-            ["--source", manifests.path, "--config", configurationFile.path, "--variant", "\(variant)"]
-                + ["--family", family] + arguments,
+            ["--source", manifests.path, "--config", configurationFile.path]
+                + ["--variant", "\(variant.ofIPTables)", "--family", family] + arguments,
             environment: environment.merging(["PATH": "\(gate.folder.path):\(path)"]) { $1 },
             standardError: standardError)
         daemon = started
@@ -124,7 +128,7 @@ final class DaemonNode {
     func difference(_ family: String? = nil) throws -> String {
         let result = try run([
             BuiltProducts.switchyard, "diff", "--source", manifests.path, "--config", configurationFile.path,
-            "--variant", "\(variant)", "--family", family ?? self.family,
+            "--variant", "\(variant.ofIPTables)", "--family", family ?? self.family,
         ])
         return result.status == 0 ? "" : result.output + result.errors
     }
@@ -160,14 +164,14 @@ final class DaemonNode {
         try namespace.require(
             ["sh", "-ec", script],
             environment: [
-                "XTABLES_LOCKFILE": lockFile ?? self.lockFile, "IPT": "iptables-\(variant)",
-                "IP6T": "ip6tables-\(variant)",
+                "XTABLES_LOCKFILE": lockFile ?? self.lockFile, "IPT": "iptables-\(variant.ofIPTables)",
+                "IP6T": "ip6tables-\(variant.ofIPTables)",
             ])
     }
 
     /// The lines of all tables of a family that are not ours.
     func foreignLines(_ program: String = "iptables") throws -> [String] {
-        ForeignRules.lines(of: try shell("\(program)-\(variant)-save"))
+        ForeignRules.lines(of: try shell("\(program)-\(variant.ofIPTables)-save"))
             // A table that has been used stays; its name alone is nobody's rule.
             .filter { !$0.hasPrefix("*") && $0 != "COMMIT" && !$0.hasPrefix(":") }
     }

@@ -7,6 +7,7 @@ struct NodeService {
     var number: Int
     var port = 80
     var nodePort: Int?
+    var affinity = "None"
     /// Addresses are made of these.
     var endpoints: [Int]
 
@@ -32,6 +33,7 @@ struct NodeService {
         """
         {"apiVersion": "v1", "kind": "Service", "metadata": {"namespace": "\(namespace)", "name": "\(name)"},
          "spec": {"type": "\(nodePort == nil ? "ClusterIP" : "NodePort")", "clusterIP": "\(clusterIP)",
+          "sessionAffinity": "\(affinity)",
           "clusterIPs": ["\(clusterIP)", "fd00:30::\(number)"], "ipFamilies": ["IPv4", "IPv6"],
           "ipFamilyPolicy": "RequireDualStack",
           "ports": [{"name": "http", "protocol": "TCP", "port": \(port), "targetPort": 8080,

@@ -1,0 +1,112 @@
+/// What would become of packets in another mode: the differences between two plans of one node, in one family.
+///
+/// A difference is something that a client sees: where a packet ends. Whether a source is masqueraded on the way is
+/// not one.
+public struct ModeComparison: Sendable {
+    /// The plans of a mode.
+    public struct Side: Sendable {
+        public var mode: ProxyMode
+        public var node: NodePlan
+        public var plans: [ServicePortName: ServicePlan]
+
+        public init(mode: ProxyMode, node: NodePlan, plans: some Sequence<ServicePlan>) {
+            self.mode = mode
+            self.node = node
+            self.plans = Dictionary(plans.map { ($0.name, $0) }) { first, _ in first }
+        }
+    }
+
+    /// A service port that is treated differently.
+    public struct Difference: Hashable, Sendable {
+        public var service: ServicePortName
+        /// 0 where it is not about the node port.
+        public var nodePort: UInt16
+        public var sentence: String
+    }
+
+    /// What is so for every service, each as a sentence.
+    public let general: [String]
+    /// In the order of the service ports' names.
+    public let differences: [Difference]
+
+    /// - Parameters:
+    ///   - local: the node's own addresses.
+    ///   - serviceRanges: the cluster's ranges of cluster IPs in the family.
+    public init(from old: Side, to new: Side, local: [IPAddress], serviceRanges: [CIDR]) {
+        general = Self.general(old, new, serviceRanges)
+        let family = old.node.family
+        let addresses = Set(local.filter { $0.family == family } + [.loopback(family)])
+            .map { ($0, $0.description) }.sorted { $0.1 < $1.1 }.map(\.0)
+        differences = Set(old.plans.keys).union(new.plans.keys).sorted().flatMap { name -> [Difference] in
+            guard let before = old.plans[name], let after = new.plans[name] else { return [] }
+            return Self.differences(before, after, old, new, addresses)
+        }
+    }
+
+    private static func general(_ old: Side, _ new: Side, _ serviceRanges: [CIDR]) -> [String] {
+        guard old.node.context.traits.guardsClusterIPs != new.node.context.traits.guardsClusterIPs else { return [] }
+        let (strict, lenient) = new.node.context.traits.guardsClusterIPs ? (new, old) : (old, new)
+        var sentences: [String] = []
+        if !strict.plans.isEmpty {
+            sentences.append(
+                "packets to a port of a cluster IP that its Service does not have are rejected in mode "
+                    + "\(strict.mode.rawValue), and left alone in mode \(lenient.mode.rawValue)")
+        }
+        if !serviceRanges.isEmpty {
+            let ranges = serviceRanges.map(\.description).joined(separator: ", ")
+            sentences.append(
+                "packets to addresses of \(ranges) that no Service has are dropped in mode \(strict.mode.rawValue), "
+                    + "and left alone in mode \(lenient.mode.rawValue)")
+        }
+        return sentences
+    }
+
+    private static func differences(
+        _ before: ServicePlan, _ after: ServicePlan, _ old: Side, _ new: Side, _ addresses: [IPAddress]
+    ) -> [Difference] {
+        var found: [Difference] = []
+        func note(_ sentence: String, nodePort: UInt16 = 0) {
+            found.append(Difference(service: before.name, nodePort: nodePort, sentence: sentence))
+        }
+        if before.nodePort != 0 {
+            let ways = [(before, old), (after, new)].map { plan, side in
+                Set(addresses.filter { plan.answersNodePort(on: $0, side.node) })
+            }
+            let lost = addresses.filter { ways[0].contains($0) && !ways[1].contains($0) }
+            let won = addresses.filter { !ways[0].contains($0) && ways[1].contains($0) }
+            for (list, served, other) in [(lost, old, new), (won, new, old)] where !list.isEmpty {
+                note(
+                    "node port \(before.nodePort) answers on \(list.map(\.description).joined(separator: ", ")) in "
+                        + "mode \(served.mode.rawValue), and not in mode \(other.mode.rawValue)",
+                    nodePort: before.nodePort)
+            }
+        }
+        if (before.sourceRanges == nil) != (after.sourceRanges == nil), !before.loadBalancerIPs.isEmpty {
+            let (strict, lenient) = after.sourceRanges == nil ? (old, new) : (new, old)
+            note(
+                "without endpoints, clients outside the source ranges are dropped in mode \(strict.mode.rawValue), and "
+                    + "rejected in mode \(lenient.mode.rawValue)")
+        }
+        if before.internalTraffic != after.internalTraffic
+            || before.externalTraffic?.verdict != after.externalTraffic?.verdict
+        {
+            note("what has no endpoint, or none on this node, is refused in another way")
+        }
+        return found
+    }
+}
+
+extension ServicePlan {
+    /// True if packets to its node port on an address of the node meet a rule.
+    fileprivate func answersNodePort(on address: IPAddress, _ node: NodePlan) -> Bool {
+        guard let verdict = externalTraffic?.verdict else { return false }
+        let isServed: Bool =
+            switch node.nodePorts {
+            case .everyLocalAddress(let exceptLoopback): !(exceptLoopback && address.isLoopback)
+            case .addresses(let addresses): addresses.contains(address)
+            }
+        // iptables refuses by the type of the address, whatever addresses serve.
+        if case .balance = verdict { return isServed }
+        return isServed || !node.context.traits.guardsClusterIPs
+    }
+}
