@@ -27,10 +27,10 @@ struct FlowTests {
         }
     }
 
-    @Test("are there: for each family thousands")
+    @Test("are there")
     func found() throws {
-        for family in IPFamily.allCases {
-            #expect(try GoldenCase.all.reduce(0) { $0 + (try $1.flows(family).count) } > 2000)
+        for (family, count) in [(IPFamily.ipv4, 2000), (.ipv6, 600)] {
+            #expect(try GoldenCase.all.reduce(0) { $0 + (try $1.flows(family).count) } > count)
         }
     }
 }
