@@ -85,6 +85,7 @@ struct NFTablesCommandTests {
             Damage(command: "flush chain ip switchyard services", expected: "chain services"),
             Damage(command: "add rule ip switchyard services accept", expected: "chain services"),
             Damage(command: "add chain ip switchyard stranger", expected: "chain stranger"),
+            Damage(command: "add chain ip switchyard filter-input { policy drop; }", expected: "its policy is another"),
             Damage(command: "delete chain ip switchyard filter-input", expected: "chain filter-input"),
             Damage(command: "add set ip switchyard stranger { type ipv4_addr; }", expected: "stranger"),
             Damage(command: "flush map ip switchyard service-ips", expected: "element 172.30.1.1"),

@@ -46,6 +46,7 @@ public enum NFTComparison {
         return compare(byName(wanted.chains, \.name), byName(found.chains, \.name), name: { "chain \($0)" }) {
             old, new in
             guard old.hook == new.hook else { return "it is called elsewhere" }
+            guard old.dropsByDefault == new.dropsByDefault else { return "its policy is another" }
             guard old.rules.count == new.rules.count else {
                 return "\(new.rules.count) rules instead of \(old.rules.count)"
             }

@@ -4,10 +4,13 @@ import ProxyCore
 /// Sets without a name of their own, which one lookup of one rule uses.
 extension NFTKernelTable.Set {
     /// The ranges that a field of a packet is matched with; overlapping and neighbouring ones are one.
-    static func addresses(_ ranges: [CIDR], of field: NFTField, _ family: IPFamily, name: String) -> Self {
+    ///
+    /// - Parameter isRanges: false for single addresses; nft makes another kind of set of one that is spelled as a range.
+    static func addresses(
+        _ ranges: [CIDR], isRanges: Bool, of field: NFTField, _ family: IPFamily, name: String
+    ) -> Self {
         let flags = NFT_SET_ANONYMOUS.rawValue | NFT_SET_CONSTANT.rawValue
         let type = [NFTType.address]
-        let isRanges = ranges.contains { $0.prefixLength < family.bitWidth }
         var set = Self(
             name: name, flags: isRanges ? flags | NFT_SET_INTERVAL.rawValue : flags, keyType: type.number(family),
             keyLength: UInt32(type.length(family)), size: UInt32(clamping: ranges.count),

@@ -10,7 +10,9 @@ extension RuleCompiler {
             let ranges = cidrs + addresses.map { CIDR($0) }
             if ranges.count == 1 { return match(field, ranges[0], isNot) }
             load([field])
-            lookUp(addSet(.addresses(ranges, of: field, family, name: nameOfSet())), isNot: isNot)
+            lookUp(
+                addSet(.addresses(ranges, isRanges: !cidrs.isEmpty, of: field, family, name: nameOfSet())), isNot: isNot
+            )
         case .matchSet(let fields, let set):
             load(fields)
             lookUp(set)

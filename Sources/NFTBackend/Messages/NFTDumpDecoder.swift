@@ -87,6 +87,8 @@ extension NFTDumpDecoder {
             case let number = nftnl_chain_get_u32(chain, UInt16(NFTNL_CHAIN_HOOKNUM.rawValue)),
             let point = NFTChain.Hook.Point.allCases.first(where: { $0.number == number })
         {
+            // NF_DROP.
+            decoded.dropsByDefault = nftnl_chain_get_u32(chain, UInt16(NFTNL_CHAIN_POLICY.rawValue)) == 0
             decoded.hook = .init(
                 kind, point, priority: nftnl_chain_get_s32(chain, UInt16(NFTNL_CHAIN_PRIO.rawValue)))
         }

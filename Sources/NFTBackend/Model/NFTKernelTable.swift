@@ -22,6 +22,8 @@ public struct NFTKernelTable: Sendable {
         public var hook: NFTChain.Hook?
         public var comment: String?
         public var rules: [Rule]
+        /// True for a base chain that drops what none of its rules decides (`policy drop`).
+        public var dropsByDefault = false
 
         public init(name: String, hook: NFTChain.Hook? = nil, comment: String? = nil, rules: [Rule] = []) {
             self.name = name
