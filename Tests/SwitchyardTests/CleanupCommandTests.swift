@@ -208,12 +208,12 @@ struct CleanupCommandTests {
         #expect(try namespace.require(["iptables-nft-save"]).contains("KUBE-SVC-"))
     }
 
-    @Test("a mode that is not built is bad input", arguments: ["ipvs", "nftables"])
-    func otherMode(_ mode: String) throws {
+    @Test("a mode that is not built is bad input")
+    func otherMode() throws {
         let namespace = try Namespace()
         try namespace.apply("yaobank", "nft")
-        let result = try namespace.cleanup("--mode", mode)
-        #expect(result.status == 2 && result.errors.contains(mode))
+        let result = try namespace.cleanup("--mode", "ipvs")
+        #expect(result.status == 2 && result.errors.contains("ipvs"))
         #expect(try namespace.require(["iptables-nft-save"]).contains("KUBE-SVC-"))
     }
 }
