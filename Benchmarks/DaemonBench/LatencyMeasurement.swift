@@ -12,7 +12,7 @@ struct LatencyMeasurement {
 
     static let header = """
         from an event to rules in the kernel, one change at a time, no minSyncPeriod; in ms, p50 / p99
-          variant  services  change                 count        total     queue  plan+render   restore program   rest of the commit   wire, decoding, log
+          variant  services  change                 count        total     queue  plan+render  kernel or program   rest of the commit   wire, decoding, log
         """
 
     /// What a sync's time was spent on.
@@ -44,8 +44,8 @@ struct LatencyMeasurement {
             return [
                 column(variant, width: 9), column(Double(services), 0), "  ",
                 change + column("", width: 20 - change.count), column(Double(total.count), 0, width: 8),
-                pair(total, 0, width: 13), pair(queue, 1, width: 12), pair(rendering, 2, width: 13),
-                pair(restoring, 0, width: 18), pair(committing, 1, width: 21), pair(rest, 1, width: 22),
+                pair(total, 1, width: 13), pair(queue, 1, width: 12), pair(rendering, 2, width: 13),
+                pair(restoring, 2, width: 18), pair(committing, 1, width: 21), pair(rest, 1, width: 22),
             ].joined()
         }
     }
