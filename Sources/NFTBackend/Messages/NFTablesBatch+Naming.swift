@@ -20,7 +20,7 @@ extension NFTablesBatch {
             case NFT_MSG_NEWCHAIN, NFT_MSG_DELCHAIN: return Self.chain(header).map { "chain \($0)" }
             case NFT_MSG_NEWRULE, NFT_MSG_DELRULE: return Self.chainOfRule(header).map { "a rule of chain \($0)" }
             case NFT_MSG_NEWSET, NFT_MSG_DELSET: return Self.set(header).map { "set \($0)" }
-            case NFT_MSG_NEWSETELEM, NFT_MSG_DELSETELEM: return Self.element(header, message, offset)
+            case NFT_MSG_NEWSETELEM, NFT_MSG_DELSETELEM: return Self.element(message, offset)
             default: return nil
             }
         }
@@ -48,15 +48,23 @@ extension NFTablesBatch {
     }
 
     /// The element in whose bytes the offset lies; where it lies in none, the set alone.
-    private static func element(
-        _ header: UnsafePointer<nlmsghdr>, _ message: [UInt8], _ offset: Int?
-    ) -> String? {
+    private static func element(_ message: [UInt8], _ offset: Int?) -> String? {
+        let places = elements(in: message)
+        var message = message
+        // libnftnl numbers the elements that it writes, and reads only those of type NFTA_LIST_ELEM.
+        for place in places {
+            message[place.lowerBound + 2] = UInt8(NFTA_LIST_ELEM.rawValue)
+            message[place.lowerBound + 3] = UInt8(NLA_F_NESTED >> 8)
+        }
         guard let set = nftnl_set_alloc() else { return nil }
         defer { nftnl_set_free(set) }
-        guard nftnl_set_elems_nlmsg_parse(header, set) == 0,
+        let status = message.withUnsafeBytes { buffer in
+            buffer.baseAddress.map { nftnl_set_elems_nlmsg_parse($0.assumingMemoryBound(to: nlmsghdr.self), set) }
+        }
+        guard status == 0,
             let name = nftnl_set_get_str(set, UInt16(NFTNL_SET_NAME.rawValue)).map({ String(cString: $0) })
         else { return nil }
-        guard let offset, let number = elementNumber(at: offset, in: message),
+        guard let offset, let number = places.firstIndex(where: { $0.contains(offset) }),
             let iterator = nftnl_set_elems_iter_create(set)
         else { return "elements of \(name)" }
         defer { nftnl_set_elems_iter_destroy(iterator) }
@@ -79,29 +87,31 @@ extension NFTablesBatch {
         return "element 0x\(key) of \(set)" + (comment.map { " (\($0))" } ?? "")
     }
 
-    /// Which element of the message's list has a byte in it.
-    private static func elementNumber(at offset: Int, in message: [UInt8]) -> Int? {
-        func number(at place: Int) -> Int { Int(message[place]) | Int(message[place + 1]) << 8 }
-        func attributes(from start: Int, to end: Int, _ body: (_ type: Int, _ start: Int, _ end: Int) -> Bool) {
-            var place = start
-            while place + 4 <= end {
-                let length = number(at: place)
-                guard length >= 4, place + length <= end else { return }
-                if body(number(at: place + 2) & 0x3fff, place, place + length) { return }
-                place += (length + 3) & ~3
-            }
-        }
-        var found: Int?
+    /// Where each element of the message's list is.
+    private static func elements(in message: [UInt8]) -> [Range<Int>] {
         // Behind the headers of netlink and nfnetlink.
-        attributes(from: 20, to: message.count) { type, start, end in
-            guard type == Int(NFTA_SET_ELEM_LIST_ELEMENTS.rawValue) else { return false }
-            var index = 0
-            attributes(from: start + 4, to: end) { _, start, end in
-                if start <= offset, offset < end { found = index }
-                index += 1
-                return found != nil
-            }
-            return true
+        let list = attributes(of: message, from: 20, to: message.count).first {
+            type(of: $0, in: message) == Int(NFTA_SET_ELEM_LIST_ELEMENTS.rawValue)
+        }
+        return list.map { attributes(of: message, from: $0.lowerBound + 4, to: $0.upperBound) } ?? []
+    }
+
+    private static func number(at place: Int, in message: [UInt8]) -> Int {
+        Int(message[place]) | Int(message[place + 1]) << 8
+    }
+
+    private static func type(of attribute: Range<Int>, in message: [UInt8]) -> Int {
+        number(at: attribute.lowerBound + 2, in: message) & 0x3fff
+    }
+
+    private static func attributes(of message: [UInt8], from start: Int, to end: Int) -> [Range<Int>] {
+        var found: [Range<Int>] = []
+        var place = start
+        while place + 4 <= end {
+            let length = number(at: place, in: message)
+            guard length >= 4, place + length <= end else { break }
+            found.append(place..<place + length)
+            place += (length + 3) & ~3
         }
         return found
     }
