@@ -96,11 +96,10 @@ public struct Daemon: ServiceLifecycle.Service {
             serviceChains: { await model.read(tools.family) { $0.serviceChainNames } ?? [] },
             takeOver: {
                 for removal in await NFTablesRemains.remove(tools.family) {
-                    switch removal {
-                    case .success(let table):
-                        logger.notice("a table of nftables mode is removed", metadata: ["table": "\(table)"])
-                    case .failure(let error):
-                        logger.warning("the tables of nftables mode could not be removed: \(error)")
+                    if let failure = removal.failure {
+                        logger.warning("the tables of nftables mode could not be removed: \(failure)")
+                    } else {
+                        logger.notice("a table of nftables mode is removed", metadata: ["table": "\(removal.table)"])
                     }
                 }
             })
@@ -121,10 +120,7 @@ public struct Daemon: ServiceLifecycle.Service {
         let applier = NFTablesApplier()
         // Where it cannot be read, the first sync says why, or replaces it.
         let dump = try? await applier.read(family, table: NFTablesNames.sharedMaps, withElements: true)
-        let predecessor = dump.map { dump in
-            NFTKernelTable(
-                family, table: NFTablesNames.sharedMaps, messages: dump.messages.lazy.map { ($0.type, $0.payload) })
-        }
+        let predecessor = dump.map { NFTKernelTable($0, family) }
         let logger = logger(of: family)
         let kernel = NFTablesKernel(
             family: family, tables: applier, logger: logger,

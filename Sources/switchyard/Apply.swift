@@ -75,11 +75,11 @@ struct Apply: AsyncParsableCommand {
                 + "(\(variant.rawValue)) in \(Int(milliseconds.rounded())) ms; \(report?.insertedJumps.count ?? 0) "
                 + "jumps put in, \(report?.removedChains.count ?? 0) stale chains removed")
         for removal in await NFTablesRemains.remove(family) {
-            switch removal {
-            case .success(let table):
+            if let failure = removal.failure {
+                Console.report("switchyard: warning: \(failure)")
+            } else {
                 Console.report(
-                    "switchyard: \(family.rawValue) nftables: removed table \(table), as iptables serves now")
-            case .failure(let error): Console.report("switchyard: warning: \(error)")
+                    "switchyard: \(family.rawValue) nftables: removed table \(removal.table), as iptables serves now")
             }
         }
     }

@@ -3,6 +3,7 @@ import ChainRenderer
 import Foundation
 import NFTBackend
 import ProxyCore
+import SyncLoop
 
 /// The rules that packets are followed through: wanted, saved or live.
 struct ExplainedRules {
@@ -131,7 +132,7 @@ extension ExplainedRules {
         for family in families {
             for name in NFTablesNames.all where tables[family] == nil {
                 let dump = try await applier.read(family, table: name, withElements: true)
-                tables[family] = dump.map { NFTKernelTable(family, table: name, messages: $0.pairs) }
+                tables[family] = dump.map { NFTKernelTable($0, family, table: name) }
             }
         }
         return tables

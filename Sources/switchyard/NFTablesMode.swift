@@ -13,11 +13,6 @@ extension NFTKernelTable {
     }
 }
 
-extension NFTablesDump {
-    /// The messages as they are decoded.
-    var pairs: some Sequence<(type: UInt8, payload: [UInt8])> { messages.lazy.map { ($0.type, $0.payload) } }
-}
-
 extension ClusterInput {
     /// The plans of a family in nftables mode.
     func nftablesPlans(_ family: IPFamily, facts: HostFacts) -> (node: NodePlan, plans: PlanTable) {
@@ -35,14 +30,6 @@ extension ClusterInput {
         // The ids of affinity are given in this order: equal runs are to give equal text.
         table.update(.init(changed: plans.all.sorted { $0.name < $1.name }))
         return table
-    }
-}
-
-extension NFTKernelTable {
-    /// Our table as the kernel has it.
-    fileprivate init(_ dump: NFTablesDump, _ family: IPFamily) {
-        self.init(
-            family, table: NFTablesNames.sharedMaps, messages: dump.pairs)
     }
 }
 
@@ -79,7 +66,7 @@ extension Apply {
         do throws(NFTablesError) {
             _ = try await applier.commit(batch)
         } catch {
-            throw error.naming(error.place.flatMap { batch.object(ofMessage: $0.message, at: $0.offset) })
+            throw error.naming(objectOf: batch)
         }
         let milliseconds = (clock.now - start) / .milliseconds(1)
         Console.report(
@@ -147,25 +134,17 @@ extension Finding {
 extension Cleanup {
     /// Deletes the tables of nftables mode, ours and kube-proxy's. Returns whether there were any.
     func cleanNFTables(_ isComplete: inout Bool) async -> Bool {
-        let applier = NFTablesApplier()
         var hadWork = false
         for family in family.onThisNode("cleaned up") {
-            for name in NFTablesNames.all {
-                do throws(NFTablesError) {
-                    guard try await applier.read(family, table: name, withElements: false) != nil else { continue }
-                    hadWork = true
-                    if dryRun {
-                        Console.write("\(family.rawValue) nftables table \(name)\n")
-                        continue
-                    }
-                    let table = NFTTable.Identity(family: family, name: name, comment: nil)
-                    _ = try await applier.commit(NFTablesBatch(NFTTransaction(table, [.deleteTable(name: name)])))
-                    Console.report("switchyard: \(family.rawValue) nftables: removed table \(name)")
-                } catch {
-                    // A kernel without nf_tables has nothing of ours there.
-                    guard error.kind != .unsupported else { break }
-                    Console.report("switchyard: error: \(family.rawValue): table \(name): \(error)")
+            for removal in await NFTablesRemains.remove(family, isDryRun: dryRun) {
+                hadWork = true
+                if let failure = removal.failure {
+                    Console.report("switchyard: error: \(family.rawValue): table \(removal.table): \(failure)")
                     isComplete = false
+                } else if dryRun {
+                    Console.write("\(family.rawValue) nftables table \(removal.table)\n")
+                } else {
+                    Console.report("switchyard: \(family.rawValue) nftables: removed table \(removal.table)")
                 }
             }
         }

@@ -107,8 +107,7 @@ extension NFTDumpDecoder {
         let data = nftnl_rule_get_data(rule, UInt16(NFTNL_RULE_USERDATA.rawValue), &length)
         chains[place].rules.append(
             .init(
-                expressions: NFTExpressionDecoder.expressions(of: rule), comment: comment(data, length),
-                handle: nftnl_rule_get_u64(rule, UInt16(NFTNL_RULE_HANDLE.rawValue))))
+                expressions: NFTExpressionDecoder.expressions(of: rule), comment: comment(data, length)))
     }
 
     private mutating func takeSet(_ message: UnsafePointer<nlmsghdr>) {

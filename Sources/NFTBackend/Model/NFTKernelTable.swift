@@ -36,13 +36,10 @@ public struct NFTKernelTable: Sendable {
     public struct Rule: Hashable, Sendable {
         public var expressions: [NFTExpression]
         public var comment: String?
-        /// The kernel's number for it; nil where it is only wanted.
-        public var handle: UInt64?
 
-        public init(expressions: [NFTExpression], comment: String? = nil, handle: UInt64? = nil) {
+        public init(expressions: [NFTExpression], comment: String? = nil) {
             self.expressions = expressions
             self.comment = comment
-            self.handle = handle
         }
     }
 

@@ -114,9 +114,7 @@ extension NFTablesKernel {
         _ family: IPFamily, _ dump: NFTablesDump?, _ audit: SharedMapsTable, withElements: Bool
     ) async -> [Damage] {
         guard let dump else { return [Damage(kind: "table", sentence: "gone: table \(NFTablesNames.sharedMaps)")] }
-        let found = NFTKernelTable(
-            family, table: NFTablesNames.sharedMaps, messages: dump.messages.lazy.map { ($0.type, $0.payload) })
-        return audit.differences(from: found, withElements: withElements).map {
+        return audit.differences(from: NFTKernelTable(dump, family), withElements: withElements).map {
             Damage(kind: $0.kind.rawValue, sentence: $0.description)
         }
     }
@@ -149,7 +147,7 @@ extension NFTablesKernel {
 
 extension SyncFailure {
     fileprivate init(_ error: NFTablesError, of batch: NFTablesBatch) {
-        let sentence = error.naming(error.place.flatMap { batch.object(ofMessage: $0.message, at: $0.offset) }).sentence
+        let sentence = error.naming(objectOf: batch).sentence
         self.init(
             description: sentence, isRefusal: error.kind == .refused || error.kind == .outdated,
             status: .init(at: Date(), sentence: sentence))

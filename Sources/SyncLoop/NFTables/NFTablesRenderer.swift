@@ -6,7 +6,6 @@ struct NFTablesRenderer: FamilyRenderer {
     private var plans = PlanTable()
     private var table: SharedMapsTable
     private(set) var node: NodePlan
-    private(set) var servicePortCount = 0
     private(set) var isEverythingPending = true
     /// True between asking for a batch and telling what became of it.
     private var isAwaitingCommit = false
@@ -20,20 +19,17 @@ struct NFTablesRenderer: FamilyRenderer {
         table = SharedMapsTable(node: node, serviceRanges: [], options: options)
     }
 
+    var servicePortCount: Int { table.servicePortCount }
+
     mutating func update(_ touched: some Sequence<ObjectName>, from state: ClusterState) {
-        take(plans.update(touched, from: state, in: node.context))
+        table.update(plans.update(touched, from: state, in: node.context))
     }
 
     mutating func update(_ node: NodePlan, from state: ClusterState) {
         let isContextChanged = node.context != self.node.context
         self.node = node
         table.update(node, serviceRanges: state.serviceRanges(node.family))
-        if isContextChanged { take(plans.updateAll(from: state, in: node.context)) }
-    }
-
-    private mutating func take(_ changes: PlanTable.Changes) {
-        table.update(changes)
-        servicePortCount = table.servicePortCount
+        if isContextChanged { table.update(plans.updateAll(from: state, in: node.context)) }
     }
 
     mutating func nextBatches() -> [NFTablesBatch] {

@@ -1,0 +1,19 @@
+public import BatchApplier
+public import NFTBackend
+public import ProxyCore
+
+// What the applier knows of a table as bytes, and the backend by its meaning.
+
+extension NFTKernelTable {
+    /// A table as the kernel has listed it: ours, unless another is named.
+    public init(_ dump: NFTablesDump, _ family: IPFamily, table: String = NFTablesNames.sharedMaps) {
+        self.init(family, table: table, messages: dump.messages.lazy.map { ($0.type, $0.payload) })
+    }
+}
+
+extension NFTablesError {
+    /// The same with what of the batch the kernel saw the fault in.
+    public func naming(objectOf batch: NFTablesBatch) -> NFTablesError {
+        naming(place.flatMap { batch.object(ofMessage: $0.message, at: $0.offset) })
+    }
+}
