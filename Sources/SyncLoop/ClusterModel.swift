@@ -166,15 +166,22 @@ extension ClusterModel {
 
     /// Plans and renders what has changed. Until `endSync` is called the rules of the family stay as they are, so that
     /// a change that comes meanwhile is not taken for committed.
-    func beginSync(_ family: IPFamily, full: Bool) -> SyncWork<Renderer.Batch>? {
+    ///
+    /// - Parameter predecessor: what a sync of everything takes the place of.
+    func beginSync(
+        _ family: IPFamily, full: Bool, over predecessor: Renderer.Predecessor?
+    ) -> SyncWork<Renderer.Batch>? {
         // Taken out meanwhile, so that it is changed in place.
         guard var rules = families.removeValue(forKey: family) else { return nil }
         defer { families[family] = rules }
         let node = NodePlan(
             settings.configuration, mode: settings.mode, family: family, nodeName: settings.nodeName,
             node: self.node, facts: rules.facts)
-        return rules.beginSync(state, node, full: full)
+        return rules.beginSync(state, node, full: full, over: predecessor)
     }
+
+    /// True if the next sync is one of everything, even where that is not asked for.
+    func isEverythingPending(_ family: IPFamily) -> Bool { families[family]?.isEverythingPending ?? true }
 
     /// Returns the flows that must be looked at now that the kernel has the rules; nil if none.
     func endSync(_ family: IPFamily, succeeded: Bool) -> FlowQuery? {

@@ -118,9 +118,6 @@ public struct Daemon: ServiceLifecycle.Service {
     ) async -> ServedFamily<NFTablesKernel> {
         let access = options.access
         let applier = NFTablesApplier()
-        // Where it cannot be read, the first sync says why, or replaces it.
-        let dump = try? await applier.read(family, table: NFTablesNames.sharedMaps, withElements: true)
-        let predecessor = dump.map { NFTKernelTable($0, family) }
         let logger = logger(of: family)
         let kernel = NFTablesKernel(
             family: family, tables: applier, logger: logger,
@@ -138,7 +135,7 @@ public struct Daemon: ServiceLifecycle.Service {
             })
         return ServedFamily(
             family: family, kernel: kernel, facts: { await HostFacts(ofThisNode: access) },
-            makeRules: { NFTablesRenderer(node: $0, options: .init(), predecessor: predecessor) })
+            makeRules: { NFTablesRenderer(node: $0, options: .init()) })
     }
 
     private func logger(of family: IPFamily) -> Logger {

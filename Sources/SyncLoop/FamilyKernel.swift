@@ -7,6 +7,8 @@ import ProxyCore
 protocol FamilyKernel: Actor {
     associatedtype Renderer: FamilyRenderer
 
+    /// What stands in the kernel, as far as it matters to batches of everything; asked before each such sync.
+    func predecessor() async -> Renderer.Predecessor?
     /// Commits all batches, or fails at one.
     func commit(_ work: SyncWork<Renderer.Batch>) async throws(SyncFailure) -> CommitReport
     /// Compares everything with what was committed last, beside the syncs.
@@ -18,6 +20,10 @@ protocol FamilyKernel: Actor {
     func look() async throws -> LookOutcome
     /// Waits until somebody else changes what is ours; nil where nobody does in the time.
     nonisolated func nextForeignWriter(within time: Duration) async -> NFTablesWriter?
+}
+
+extension FamilyKernel where Renderer.Predecessor == Never {
+    func predecessor() async -> Never? { nil }
 }
 
 /// What a successful commit tells.

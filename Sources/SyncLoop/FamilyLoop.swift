@@ -73,7 +73,9 @@ extension FamilyLoop {
         let start = Instant.now
         let isFull = schedule.needsFullSync
         schedule.syncBegan()
-        guard let work = await model.beginSync(family, full: isFull) else { return }
+        let isEverythingPending = await model.isEverythingPending(family)
+        let predecessor = isFull || isEverythingPending ? await kernel.predecessor() : nil
+        guard let work = await model.beginSync(family, full: isFull, over: predecessor) else { return }
         guard !work.batches.isEmpty else {
             await end(succeeded: true)
             return

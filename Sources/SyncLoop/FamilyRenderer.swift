@@ -9,6 +9,8 @@ protocol FamilyRenderer: Sendable {
     associatedtype Batch: Sendable
     /// What the kernel is compared with.
     associatedtype Audit: Sendable
+    /// What of the kernel's state goes on when everything is written anew.
+    associatedtype Predecessor: Sendable = Never
 
     var node: NodePlan { get }
     var servicePortCount: Int { get }
@@ -19,6 +21,8 @@ protocol FamilyRenderer: Sendable {
     mutating func update(_ touched: some Sequence<ObjectName>, from state: ClusterState)
     /// Takes over another node plan, and what of the cluster's own objects matters to the node's rules.
     mutating func update(_ node: NodePlan, from state: ClusterState)
+    /// The next batches, which are those of everything, take the place of this.
+    mutating func takeOver(_ predecessor: Predecessor)
     /// To be committed one after the other; empty if the kernel has everything.
     mutating func nextBatches() -> [Batch]
     /// The services to be served first where nothing is served yet; nil where that would save no time.
@@ -35,6 +39,10 @@ protocol FamilyRenderer: Sendable {
 
 extension FamilyRenderer {
     var leftoversEndAfter: Duration? { nil }
+}
+
+extension FamilyRenderer where Predecessor == Never {
+    mutating func takeOver(_ predecessor: Never) {}
 }
 
 /// What a sync has to commit.

@@ -31,8 +31,15 @@ struct FamilyRules<Renderer: FamilyRenderer> {
         pendingSince = min(pendingSince ?? receivedAt, receivedAt)
     }
 
+    /// True if the next sync is one of everything, even where that is not asked for.
+    var isEverythingPending: Bool { rules?.isEverythingPending ?? true }
+
     /// Takes over what was noted, and returns what has to be committed.
-    mutating func beginSync(_ state: ClusterState, _ node: NodePlan, full: Bool) -> SyncWork<Renderer.Batch> {
+    ///
+    /// - Parameter predecessor: what a sync of everything takes the place of.
+    mutating func beginSync(
+        _ state: ClusterState, _ node: NodePlan, full: Bool, over predecessor: Renderer.Predecessor?
+    ) -> SyncWork<Renderer.Batch> {
         let start = ContinuousClock.now
         if rules == nil {
             rules = makeRules(node)
@@ -48,7 +55,8 @@ struct FamilyRules<Renderer: FamilyRenderer> {
             flows.update(touched, from: state, in: node.context)
             if full { rules?.didFail() }
         }
-        let isFull = rules?.isEverythingPending ?? true
+        let isFull = isEverythingPending
+        if isFull, let predecessor { rules?.takeOver(predecessor) }
         let batches = rules?.nextBatches() ?? []
         defer { (touched, isNodeStale, pendingSince) = ([], false, nil) }
         return SyncWork(

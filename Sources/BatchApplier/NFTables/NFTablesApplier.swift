@@ -32,9 +32,9 @@ public actor NFTablesApplier {
     ///   after the one of this number. Without it nothing is asked.
     public func commit(_ batch: NFTablesBatch, after generation: UInt32? = nil) throws(NFTablesError) -> UInt32? {
         guard !batch.isEmpty else { return generation }
-        let transaction = NetlinkBatch(batch, after: generation)
         let failures = try withSocket { socket throws(NetlinkError) in
-            try socket.commit(transaction, operation: "commit to table \(batch.table)")
+            // Handed over, as it can be large.
+            try socket.commit(NetlinkBatch(batch, after: generation), operation: "commit to table \(batch.table)")
         }
         if let first = failures.first { throw NFTablesError(first, of: batch, alsoRefused: failures.count - 1) }
         // Each transaction has the number after the last one's, and 0 is left out (nf_tables_commit).
@@ -50,17 +50,32 @@ public actor NFTablesApplier {
     public func read(
         _ family: IPFamily, table: String, withElements: Bool
     ) throws(NFTablesError) -> NFTablesDump? {
+        let found = try read(family, table: table, elementsOf: { _ in withElements }, into: []) { $0.append($1) }
+        return found.map { NFTablesDump(generation: $0.generation, messages: $0.value) }
+    }
+
+    /// The same for a table that is not to be kept: what the kernel lists is taken in message by message.
+    ///
+    /// - Parameters:
+    ///   - isSetListed: by the name of a set, whether its elements are asked for.
+    ///   - start: what is begun with, and begun with again where a transaction comes in between.
+    public func read<Value: Sendable>(
+        _ family: IPFamily, table: String, elementsOf isSetListed: @escaping @Sendable (String) -> Bool,
+        into start: Value,
+        _ take: @Sendable (inout Value, NFTablesDump.Message) -> Void
+    ) throws(NFTablesError) -> (generation: UInt32, value: Value)? {
         try withSocket { socket throws(NetlinkError) in
             for _ in 0..<Self.readAttempts {
                 let before = try NFTablesGeneration.ask(&socket)
-                var dump = NFTablesDump(generation: before)
+                let listing = NFTablesListing(family: family, table: table, isSetListed: isSetListed)
+                var value = start
                 do throws(NetlinkError) {
-                    guard try dump.read(family, table, withElements: withElements, &socket) else { return nil }
+                    guard try listing.read(&socket, { take(&value, $0) }) else { return nil }
                 } catch  where error.isInterruptedDump || error.isNotFound {
                     // Something went while it was being listed.
                     continue
                 }
-                if try NFTablesGeneration.ask(&socket) == before { return dump }
+                if try NFTablesGeneration.ask(&socket) == before { return (before, value) }
             }
             throw NetlinkError(operation: "read table \(table)", errno: .interrupted)
         }

@@ -13,67 +13,69 @@ public struct NFTablesDump: Sendable {
     /// The generation at which all of it was so.
     public let generation: UInt32
     /// The table, its chains, rules, sets, objects and elements, in this order.
-    public private(set) var messages: [Message] = []
+    public let messages: [Message]
+}
 
-    init(generation: UInt32) {
-        self.generation = generation
-    }
+/// Lists a table, and hands out what the kernel says of it message by message.
+struct NFTablesListing {
+    let family: IPFamily
+    let table: String
+    /// Whether the elements of a set are listed.
+    let isSetListed: (String) -> Bool
 
     /// Returns false where the table is not there.
-    mutating func read(
-        _ family: IPFamily, _ table: String, withElements: Bool, _ socket: inout NetlinkSocket
+    func read(
+        _ socket: inout NetlinkSocket, _ take: (NFTablesDump.Message) -> Void
     ) throws(NetlinkError) -> Bool {
-        var request = NetlinkBatch()
-        request.append(NFT_MSG_GETTABLE, family) { $0.put(Int(NFTA_TABLE_NAME.rawValue), string: table) }
         do throws(NetlinkError) {
-            append(try socket.ask(request, operation: "read table \(table)"))
+            let request = request(NFT_MSG_GETTABLE) { $0.put(Int(NFTA_TABLE_NAME.rawValue), string: table) }
+            take(.init(try socket.ask(request, operation: "read table \(table)")))
         } catch  where error.isNotFound {
             return false
         }
-        try list(NFT_MSG_GETCHAIN, Int(NFTA_CHAIN_TABLE.rawValue), family, table, &socket)
-        try list(NFT_MSG_GETRULE, Int(NFTA_RULE_TABLE.rawValue), family, table, &socket)
-        let firstSet = messages.count
-        try list(NFT_MSG_GETSET, Int(NFTA_SET_TABLE.rawValue), family, table, &socket)
-        let sets = messages[firstSet...].compactMap { message in
-            NetlinkAttributes(message.payload[...].dropFirst(NetlinkLayout.netfilterHeader))[
-                Int(NFTA_SET_NAME.rawValue)]?.payload.string
+        var sets: [String] = []
+        try list(NFT_MSG_GETCHAIN, Int(NFTA_CHAIN_TABLE.rawValue), &socket, take)
+        try list(NFT_MSG_GETRULE, Int(NFTA_RULE_TABLE.rawValue), &socket, take)
+        try list(NFT_MSG_GETSET, Int(NFTA_SET_TABLE.rawValue), &socket) { message in
+            let attributes = NetlinkAttributes(message.payload[...].dropFirst(NetlinkLayout.netfilterHeader))
+            if let name = attributes[Int(NFTA_SET_NAME.rawValue)]?.payload.string { sets.append(name) }
+            take(message)
         }
-        try list(NFT_MSG_GETOBJ, Int(NFTA_OBJ_TABLE.rawValue), family, table, &socket)
-        guard withElements else { return true }
-        for set in sets {
-            var request = NetlinkBatch()
-            request.append(NFT_MSG_GETSETELEM, family) {
+        try list(NFT_MSG_GETOBJ, Int(NFTA_OBJ_TABLE.rawValue), &socket, take)
+        for set in sets where isSetListed(set) {
+            let request = request(NFT_MSG_GETSETELEM) {
                 $0.put(Int(NFTA_SET_ELEM_LIST_TABLE.rawValue), string: table)
                 $0.put(Int(NFTA_SET_ELEM_LIST_SET.rawValue), string: set)
             }
-            try socket.dump(request, operation: "list set \(set) of table \(table)") { append($0) }
+            try socket.dump(request, operation: "list set \(set) of table \(table)") { take(.init($0)) }
         }
         return true
     }
 
     /// Lists the objects of a kind. Kernels that do not filter by table list those of others too.
-    private mutating func list(
-        _ message: nf_tables_msg_types, _ tableAttribute: Int, _ family: IPFamily, _ table: String,
-        _ socket: inout NetlinkSocket
+    private func list(
+        _ message: nf_tables_msg_types, _ tableAttribute: Int, _ socket: inout NetlinkSocket,
+        _ take: (NFTablesDump.Message) -> Void
     ) throws(NetlinkError) {
-        var request = NetlinkBatch()
-        request.append(message, family) { $0.put(tableAttribute, string: table) }
+        let request = request(message) { $0.put(tableAttribute, string: table) }
         try socket.dump(request, operation: "list what is in table \(table)") { message in
-            if message.netfilterAttributes[tableAttribute]?.payload.string == table { append(message) }
+            if message.netfilterAttributes[tableAttribute]?.payload.string == table { take(.init(message)) }
         }
     }
 
-    private mutating func append(_ message: NetlinkMessage) {
-        messages.append(Message(type: message.netfilterType, payload: Array(message.payload)))
+    private func request(
+        _ message: nf_tables_msg_types, _ attributes: (inout NetlinkWriter) -> Void
+    ) -> NetlinkBatch {
+        var batch = NetlinkBatch()
+        batch.append(
+            subsystem: NFNL_SUBSYS_NFTABLES, message: Int(message.rawValue),
+            family: UInt8(family == .ipv4 ? AF_INET : AF_INET6), attributes)
+        return batch
     }
 }
 
-extension NetlinkBatch {
-    fileprivate mutating func append(
-        _ message: nf_tables_msg_types, _ family: IPFamily, _ attributes: (inout NetlinkWriter) -> Void
-    ) {
-        append(
-            subsystem: NFNL_SUBSYS_NFTABLES, message: Int(message.rawValue),
-            family: UInt8(family == .ipv4 ? AF_INET : AF_INET6), attributes)
+extension NFTablesDump.Message {
+    fileprivate init(_ message: NetlinkMessage) {
+        self.init(type: message.netfilterType, payload: Array(message.payload))
     }
 }

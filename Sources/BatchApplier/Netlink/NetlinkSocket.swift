@@ -97,10 +97,9 @@ package struct NetlinkSocket: ~Copyable, Sendable {
     ///
     /// An error thrown means that it is not known whether it was committed.
     package mutating func commit(
-        _ batch: NetlinkBatch, operation: @autoclosure () -> String
+        _ batch: consuming NetlinkBatch, operation: @autoclosure () -> String
     ) throws(NetlinkError) -> [NetlinkError] {
         precondition(batch.count > 2, "a transaction changes something")
-        var batch = batch
         // Acknowledgements of the last message itself are not known to older kernels.
         batch.add(flags: NLM_F_ACK, to: batch.count - 2)
         let replies = try exchange(batch, .transaction, operation) { _ in }
@@ -108,10 +107,9 @@ package struct NetlinkSocket: ~Copyable, Sendable {
     }
 
     private mutating func exchange(
-        _ batch: NetlinkBatch, _ ending: NetlinkReplies.Ending, _ operation: () -> String,
+        _ batch: consuming NetlinkBatch, _ ending: NetlinkReplies.Ending, _ operation: () -> String,
         isCancelled: () -> Bool = { false }, _ each: (NetlinkMessage) -> Void
     ) throws(NetlinkError) -> NetlinkReplies {
-        var batch = batch
         let first = sequence.take(batch.count)
         batch.number(from: first)
         guard !batch.isTooLong else { throw NetlinkError(operation: operation(), errno: .messageTooLong) }

@@ -21,19 +21,23 @@ extension NFTKernelTable {
                 })
         }
         var counters = Swift.Set(counters)
-        var elementsOfSets: [String: [Element]] = [:]
         for element in elements {
-            elementsOfSets[element.set, default: []].append(Element(element, family))
             if case .counter(let name) = element.datum { counters.insert(name) }
         }
-        let sets = table.sets.map { set in
-            var compiled = Set(set, family)
-            compiled.elements = elementsOfSets[set.name] ?? []
-            return compiled
-        }
+        let sets = table.sets.map { Set($0, family) }
         var identity = table.identity
         identity.comment = identity.comment.map(Comment.shortened)
         self.init(identity: identity, chains: chains, sets: sets + anonymous, counters: counters.sorted())
+        take(elements)
+    }
+
+    /// Adds elements to the sets that it has; others are left out.
+    mutating func take(_ elements: [NFTElement]) {
+        let family = identity.family
+        let places = Dictionary(sets.indices.map { (sets[$0].name, $0) }) { first, _ in first }
+        for element in elements {
+            if let place = places[element.set] { sets[place].elements.append(Element(element, family)) }
+        }
     }
 }
 

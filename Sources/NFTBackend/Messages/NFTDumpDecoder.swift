@@ -5,7 +5,33 @@ public import ProxyCore
 ///
 /// The messages are taken apart by libnftnl, which checks every length. What it does not understand is left out, and
 /// then differs from what is wanted.
-struct NFTDumpDecoder {
+public struct NFTDumpDecoder: Sendable {
+    /// What becomes of the elements of sets.
+    public enum Elements: Sendable {
+        case kept
+        /// Only those of these sets are listed.
+        case ofSets(Set<String>)
+        /// Only what they come to is kept (`digests`), and those of sets without a name of their own.
+        case digested
+        /// Only these are kept.
+        case selected(NFTElementSelection)
+        /// They are not listed.
+        case none
+
+        /// Whether the elements of a set are to be listed.
+        public func include(set: String) -> Bool {
+            switch self {
+            case .kept, .digested: true
+            case .ofSets(let names): names.contains(set)
+            case .selected(let selection): selection.contains(set: set)
+            case .none: false
+            }
+        }
+    }
+
+    private let elements: Elements
+    /// What the elements of sets come to that have a name of their own and to which no rule adds.
+    private(set) var digests = NFTElementDigests()
     private var identity: NFTTable.Identity
     private var chains: [NFTKernelTable.Chain] = []
     private var chainPlaces: [String: Int] = [:]
@@ -13,18 +39,19 @@ struct NFTDumpDecoder {
     private var setPlaces: [String: Int] = [:]
     private var counters: [String] = []
 
-    init(_ family: IPFamily, table: String) {
+    public init(_ family: IPFamily, table: String, elements: Elements) {
+        self.elements = elements
         identity = .init(family: family, name: table, comment: nil)
     }
 
-    var table: NFTKernelTable {
+    public var table: NFTKernelTable {
         NFTKernelTable(identity: identity, chains: chains, sets: sets, counters: counters.sorted())
     }
 
     /// - Parameters:
     ///   - type: the message's number within nf_tables.
     ///   - payload: what follows netlink's header.
-    mutating func take(type: UInt8, _ payload: [UInt8]) {
+    public mutating func take(type: UInt8, _ payload: [UInt8]) {
         let header = MemoryLayout<nlmsghdr>.size
         // Aligned as the header wants it.
         withUnsafeTemporaryAllocation(byteCount: header + payload.count, alignment: 8) { buffer in
@@ -55,7 +82,7 @@ extension NFTKernelTable {
     public init(
         _ family: IPFamily, table: String, messages: some Sequence<(type: UInt8, payload: [UInt8])>
     ) {
-        var decoder = NFTDumpDecoder(family, table: table)
+        var decoder = NFTDumpDecoder(family, table: table, elements: .kept)
         for message in messages { decoder.take(type: message.type, message.payload) }
         self = decoder.table
     }
@@ -163,12 +190,24 @@ extension NFTDumpDecoder {
             let place = setPlaces[String(cString: name)], let iterator = nftnl_set_elems_iter_create(set)
         else { return }
         defer { nftnl_set_elems_iter_destroy(iterator) }
-        while let element = nftnl_set_elems_iter_next(iterator) {
-            sets[place].elements.append(decode(element, of: sets[place]))
-        }
+        while let element = nftnl_set_elems_iter_next(iterator) { take(decode(element), ofSetAt: place) }
     }
 
-    private func decode(_ element: OpaquePointer, of set: NFTKernelTable.Set) -> NFTKernelTable.Element {
+    private mutating func take(_ element: NFTKernelTable.Element, ofSetAt place: Int) {
+        let set = sets[place].name
+        switch elements {
+        case .kept, .ofSets, .none: break
+        case .digested where sets[place].isAnonymous: break
+        case .digested:
+            if !sets[place].isDynamic { digests.add(element, of: set) }
+            return
+        case .selected(let selection):
+            guard selection.contains(element.key, of: set) else { return }
+        }
+        sets[place].elements.append(element)
+    }
+
+    private func decode(_ element: OpaquePointer) -> NFTKernelTable.Element {
         func has(_ attribute: Int) -> Bool { nftnl_set_elem_is_set(element, UInt16(attribute)) }
         func bytes(_ attribute: Int) -> UnsafeRawBufferPointer {
             var length: UInt32 = 0

@@ -24,6 +24,12 @@ extension SharedMapsTable {
     ///
     /// - Parameter withElements: false where the elements have not been read.
     public func differences(from found: NFTKernelTable, withElements: Bool = true) -> [NFTDifference] {
+        differences(kernelTable(withElements: withElements), found, withElements)
+    }
+
+    private func differences(
+        _ wanted: NFTKernelTable, _ found: NFTKernelTable, _ withElements: Bool
+    ) -> [NFTDifference] {
         var found = found
         var idleChains: Set<String> = []
         var idleCounters: Set<String> = []
@@ -36,7 +42,36 @@ extension SharedMapsTable {
         }
         found.chains.removeAll { idleChains.contains($0.name) }
         found.counters.removeAll { idleCounters.contains($0) }
-        return NFTComparison.differences(
-            wanted: kernelTable(withElements: withElements), found: found, withElements: withElements)
+        return NFTComparison.differences(wanted: wanted, found: found, withElements: withElements)
+    }
+}
+
+// A comparison that keeps neither all wanted elements nor all of the kernel's: those of 10,000 services of 10 endpoints
+// take 100 MB. What is listed is taken in twice: first all of it as digests, then what differs by these.
+extension SharedMapsTable {
+    /// The elements that must be looked at, by a listing that was taken in as digests.
+    ///
+    /// - Parameter limit: about how many elements may be chosen.
+    public func differingElements(from found: NFTDumpDecoder, limit: Int) -> NFTElementSelection {
+        let family = settings.identity.family
+        var digests = NFTElementDigests()
+        forEachElement { digests.add(.init($0, family), of: $0.set) }
+        return digests.differing(from: found.digests, limit: limit)
+    }
+
+    /// What differs in the table that the kernel has, of whose elements only these were read.
+    public func differences(from found: NFTKernelTable, in selection: NFTElementSelection) -> [NFTDifference] {
+        let family = settings.identity.family
+        var elements: [NFTElement] = []
+        forEachElement {
+            guard selection.contains(set: $0.set) else { return }
+            if selection.contains(NFTKernelTable.Element($0, family).key, of: $0.set) { elements.append($0) }
+        }
+        var wanted = kernelTable(withElements: false)
+        wanted.take(elements)
+        let more = selection.incomplete.sorted().map {
+            NFTDifference(kind: .changed, object: "set \($0)", detail: "more of its elements differ")
+        }
+        return differences(wanted, found, true) + more
     }
 }

@@ -6,31 +6,31 @@ extension SharedMapsTable {
     ///
     /// Equal plans give equal tables, apart from the ids of affinity, which depend on what was before.
     public func ruleset() -> (table: NFTTable, elements: [NFTElement]) {
-        let names = entries.keys.sorted()
         let table = structure
-        let sets = table.sets
         var elements: [String: [NFTElement]] = [:]
-        func add(_ new: some Sequence<NFTElement>) {
-            for element in new { elements[element.set, default: []].append(element) }
-        }
-        add(settings.elements)
+        forEachElement { elements[$0.set, default: []].append($0) }
+        return (table, table.sets.flatMap { elements.removeValue(forKey: $0.name) ?? [] })
+    }
+
+    /// Hands out every wanted element: those of one set in the order of the services' names, but sets mixed.
+    func forEachElement(_ body: (NFTElement) -> Void) {
+        settings.elements.forEach(body)
         var seenIPs: Set<IPAddress> = []
         var seenHairpins: Set<Hairpin> = []
-        for name in names {
+        for name in entries.keys.sorted() {
             guard let entry = entries[name] else { continue }
-            if seenIPs.insert(entry.plan.clusterIP).inserted { add([Self.element(entry.plan.clusterIP)]) }
-            add(entry.hairpins.filter { seenHairpins.insert($0).inserted }.map(\.element))
+            if seenIPs.insert(entry.plan.clusterIP).inserted { body(Self.element(entry.plan.clusterIP)) }
+            for hairpin in entry.hairpins where seenHairpins.insert(hairpin).inserted { body(hairpin.element) }
             for (door, content) in entry.doors(settings.options) {
                 let rivals = claims[door]
                 guard rivals.last == name else { continue }
                 var changes = ElementChanges()
                 let whole = rivals.count == 1 ? content : self.content(of: door, for: rivals)
                 DoorContent.change(DoorContent(), whole, at: door, &changes)
-                add(changes.added)
+                changes.added.forEach(body)
             }
-            add(entry.affinityElements)
+            entry.affinityElements.forEach(body)
         }
-        return (table, sets.flatMap { elements[$0.name] ?? [] })
     }
 
     /// The wanted table without its elements.
@@ -64,7 +64,13 @@ extension SharedMapsTable {
     ///
     /// `nextTransaction` gives it where nothing is known of the kernel; only then may it be followed by `didCommit`.
     public func fullTransaction() -> NFTTransaction {
-        let (table, elements) = ruleset()
+        let table = structure
+        var elements: [String: [NFTElement]] = [:]
+        var elementCount = 0
+        forEachElement {
+            elements[$0.set, default: []].append($0)
+            elementCount += 1
+        }
         var steps: [NFTChange] = [
             .addTable, .deleteTable(name: SharedMapsName.table), .addTable,
             .addOtherTable(name: SharedMapsName.kubeProxyTable), .deleteTable(name: SharedMapsName.kubeProxyTable),
@@ -75,7 +81,10 @@ extension SharedMapsTable {
             steps += entries.keys.sorted().map { .addCounter(SharedMapsName.counter($0)) }
         }
         for chain in table.chains { steps += chain.rules.map { .addRule($0, chain: chain.name) } }
-        steps += elements.map(NFTChange.addElement)
+        steps.reserveCapacity(steps.count + elementCount)
+        for set in table.sets {
+            steps += (elements.removeValue(forKey: set.name) ?? []).lazy.map(NFTChange.addElement)
+        }
         return NFTTransaction(settings.identity, steps)
     }
 }

@@ -2,6 +2,12 @@ import ProxyCore
 
 // What an earlier run has left in the kernel, and what of it goes on.
 extension SharedMapsTable {
+    /// The sets whose elements matter to `takeOver` and `adoptIDs`.
+    public static let setsTakenOver: Set<String> = [
+        SharedMapsName.picks, SharedMapsName.endpointIDs(.cluster), SharedMapsName.endpointIDs(.local),
+        SharedMapsName.affinity,
+    ]
+
     /// Takes over the ids that a table in the kernel has for the endpoints of services with affinity, so that what
     /// clients are remembered for still holds. To be called before anything is committed.
     public mutating func adoptIDs(from found: NFTKernelTable) {

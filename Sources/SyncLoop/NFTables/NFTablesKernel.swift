@@ -40,7 +40,11 @@ actor NFTablesKernel: FamilyKernel {
 protocol NFTablesAccess: Sendable {
     func generation() async throws(NFTablesError) -> UInt32
     func commit(_ batch: NFTablesBatch, after generation: UInt32?) async throws(NFTablesError) -> UInt32?
-    func read(_ family: IPFamily, table: String, withElements: Bool) async throws(NFTablesError) -> NFTablesDump?
+    func read<Value: Sendable>(
+        _ family: IPFamily, table: String, elementsOf isSetListed: @escaping @Sendable (String) -> Bool,
+        into start: Value,
+        _ take: @Sendable (inout Value, NFTablesDump.Message) -> Void
+    ) async throws(NFTablesError) -> (generation: UInt32, value: Value)?
 }
 
 extension NFTablesApplier: NFTablesAccess {}
@@ -48,6 +52,11 @@ extension NFTablesApplier: NFTablesAccess {}
 // MARK: - Commit
 
 extension NFTablesKernel {
+    func predecessor() async -> NFTKernelTable? {
+        // Where it cannot be read, the sync says why, or replaces it.
+        try? await read(.ofSets(SharedMapsTable.setsTakenOver))?.table.table
+    }
+
     func commit(_ work: SyncWork<NFTablesBatch>) async throws(SyncFailure) -> CommitReport {
         isCommitting = true
         defer { isCommitting = false }
@@ -95,11 +104,20 @@ extension NFTablesKernel {
         guard !isCommitting else { return .busy }
         let commits = commitCount
         do throws(NFTablesError) {
-            let dump = try await tables.read(family, table: NFTablesNames.sharedMaps, withElements: true)
+            guard var found = try await read(.digested) else { return .compared([.noTable]) }
             guard commits == commitCount else { return .nothingKnown }
-            let damage = await Self.damage(family, dump, audit, withElements: true)
+            var damage: [Damage]
+            let elements = await Self.differingElements(found.table, audit)
+            if elements.isEmpty {
+                damage = await Self.damage(found.table, audit)
+            } else {
+                guard let again = try await read(.selected(elements)) else { return .compared([.noTable]) }
+                guard commits == commitCount else { return .nothingKnown }
+                found = again
+                damage = await Self.damage(found.table, audit, in: elements)
+            }
             if damage.isEmpty, commits == commitCount {
-                generation = dump?.generation
+                generation = found.generation
                 isLookDue = false
             }
             return .compared(damage)
@@ -109,15 +127,42 @@ extension NFTablesKernel {
         }
     }
 
+    /// How many elements a check looks at one by one: more would take memory, and nobody reads their list.
+    private static let closeLooks = 2000
+
+    /// Our table with the elements that are asked for; nil where it is gone.
+    private func read(
+        _ elements: NFTDumpDecoder.Elements
+    ) async throws(NFTablesError) -> (generation: UInt32, table: NFTDumpDecoder)? {
+        let decoder = NFTDumpDecoder(family, table: NFTablesNames.sharedMaps, elements: elements)
+        return try await tables.read(
+            family, table: NFTablesNames.sharedMaps, elementsOf: { elements.include(set: $0) }, into: decoder
+        ) { decoder, message in decoder.take(type: message.type, message.payload) }
+        .map { ($0.generation, $0.value) }
+    }
+
+    // Beside the actor, which commits meanwhile.
+
+    @concurrent
+    private static func differingElements(
+        _ found: NFTDumpDecoder, _ audit: SharedMapsTable
+    ) async -> NFTElementSelection {
+        audit.differingElements(from: found, limit: closeLooks)
+    }
+
     @concurrent
     private static func damage(
-        _ family: IPFamily, _ dump: NFTablesDump?, _ audit: SharedMapsTable, withElements: Bool
+        _ found: NFTDumpDecoder, _ audit: SharedMapsTable, in elements: NFTElementSelection? = nil
     ) async -> [Damage] {
-        guard let dump else { return [Damage(kind: "table", sentence: "gone: table \(NFTablesNames.sharedMaps)")] }
-        return audit.differences(from: NFTKernelTable(dump, family), withElements: withElements).map {
-            Damage(kind: $0.kind.rawValue, sentence: $0.description)
-        }
+        let differences =
+            elements.map { audit.differences(from: found.table, in: $0) }
+            ?? audit.differences(from: found.table, withElements: false)
+        return differences.map { Damage(kind: $0.kind.rawValue, sentence: $0.description) }
     }
+}
+
+extension Damage {
+    fileprivate static let noTable = Damage(kind: "table", sentence: "gone: table \(NFTablesNames.sharedMaps)")
 }
 
 // MARK: - Looking
@@ -130,11 +175,11 @@ extension NFTablesKernel {
         let commits = commitCount
         if !isLookDue, try await tables.generation() == generation { return LookOutcome() }
         guard commits == commitCount, let audit = await committed() else { return LookOutcome() }
-        let dump = try await tables.read(family, table: NFTablesNames.sharedMaps, withElements: false)
+        let found = try await read(.none)
         guard commits == commitCount, !isCommitting else { return LookOutcome() }
-        let damage = await Self.damage(family, dump, audit, withElements: false)
+        let damage = if let found { await Self.damage(found.table, audit) } else { [Damage.noTable] }
         guard commits == commitCount, !isCommitting else { return LookOutcome() }
-        generation = damage.isEmpty ? dump?.generation : nil
+        generation = damage.isEmpty ? found?.generation : nil
         isLookDue = false
         return LookOutcome(damage: damage)
     }

@@ -9,12 +9,12 @@ struct NFTablesRenderer: FamilyRenderer {
     private(set) var isEverythingPending = true
     /// True between asking for a batch and telling what became of it.
     private var isAwaitingCommit = false
+    /// True where what is awaited takes the place of a table that is there.
+    private var isTakingOver = false
+    /// True where the kernel has refused that: then the table is deleted, whatever is in it.
+    private var startsFromNothing = false
 
-    /// What an earlier run has left in the kernel, until the first batch.
-    private var predecessor: NFTKernelTable?
-
-    init(node: NodePlan, options: SharedMapsTable.Options, predecessor: NFTKernelTable?) {
-        self.predecessor = predecessor
+    init(node: NodePlan, options: SharedMapsTable.Options) {
         self.node = node
         table = SharedMapsTable(node: node, serviceRanges: [], options: options)
     }
@@ -32,9 +32,14 @@ struct NFTablesRenderer: FamilyRenderer {
         if isContextChanged { table.update(plans.updateAll(from: state, in: node.context)) }
     }
 
+    /// So that what clients are remembered for goes on.
+    mutating func takeOver(_ predecessor: NFTKernelTable) {
+        guard !startsFromNothing else { return }
+        table.takeOver(predecessor)
+        isTakingOver = true
+    }
+
     mutating func nextBatches() -> [NFTablesBatch] {
-        if let predecessor { table.takeOver(predecessor) }
-        predecessor = nil
         let transaction = table.nextTransaction() ?? table.cleanUp(now: .now)
         isAwaitingCommit = transaction != nil
         return transaction.map { [NFTablesBatch($0)] } ?? []
@@ -47,10 +52,14 @@ struct NFTablesRenderer: FamilyRenderer {
         if isAwaitingCommit { table.didCommit(at: .now) }
         isAwaitingCommit = false
         isEverythingPending = false
+        isTakingOver = false
+        startsFromNothing = false
     }
 
     mutating func didFail() {
         table.didFail()
+        startsFromNothing = startsFromNothing || (isAwaitingCommit && isTakingOver)
+        isTakingOver = false
         isAwaitingCommit = false
         isEverythingPending = true
     }
