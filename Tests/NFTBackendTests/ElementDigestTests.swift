@@ -27,17 +27,16 @@ private struct ListedTable {
     /// The messages of a table to which the transaction was done after somebody has altered it: they have the form of
     /// those in which the kernel lists a table.
     func messages(_ alter: (inout [NFTChange]) -> Void) -> [(type: UInt8, payload: [UInt8])] {
-        var altered = transaction
-        altered.changes.removeAll {
+        var changes = transaction.changes
+        changes.removeAll {
             switch $0 {
             case .deleteTable, .addOtherTable: true
             default: false
             }
         }
-        alter(&altered.changes)
+        alter(&changes)
         // An element a message: in lists libnftnl numbers elements where the kernel does not.
-        altered.changes = altered.changes.flatMap { [$0, .addTable] }
-        let batch = NFTablesBatch(altered)
+        let batch = NFTablesBatch(.init(transaction.table, changes.flatMap { [$0, .addTable] }))
         return zip(batch.offsets, batch.offsets.dropFirst() + [batch.bytes.count]).map { start, end in
             // nlmsghdr: length, type, flags, sequence, port.
             (batch.bytes[start + 4], Array(batch.bytes[(start + 16)..<end]))

@@ -2,11 +2,13 @@ import CNftnl
 public import ProxyCore
 
 extension NFTablesBatch {
-    /// The messages of a transaction, in the order of its changes. Elements of one set that follow each other share
-    /// messages.
+    /// The messages of a transaction, in the order of its changes. Elements of one set share messages where they follow
+    /// each other, or where they come at the end.
     public init(_ transaction: NFTTransaction) {
         var encoder = NFTEncoder(transaction.table)
-        for change in transaction.changes { encoder.append(change) }
+        for change in transaction.steps { encoder.append(change) }
+        encoder.finishElements()
+        transaction.forEachElement { encoder.addAtEnd($0) }
         encoder.finishElements()
         self.init(
             family: transaction.table.family, table: transaction.table.name, bytes: encoder.messages.bytes,
@@ -21,6 +23,8 @@ private struct NFTEncoder {
     private var setNumber: UInt32 = 0
     /// Elements that wait for others of their set.
     private var elements: NFTElementList?
+    /// The same, of all sets, for those that come at the end.
+    private var lastElements: [String: NFTElementList] = [:]
     var messages: NFTMessageWriter
 
     init(_ table: NFTTable.Identity) {
@@ -211,9 +215,18 @@ private struct NFTEncoder {
         elements?.add(element, &messages)
     }
 
+    /// Adds an element after which only elements are added.
+    mutating func addAtEnd(_ element: NFTElement) {
+        let set = element.set
+        lastElements[set, default: NFTElementList(NFT_MSG_NEWSETELEM, set: set, table: table.name)]
+            .add(.init(element, table.family), &messages)
+    }
+
     mutating func finishElements() {
         elements?.write(to: &messages)
         elements = nil
+        for set in lastElements.keys.sorted() { lastElements[set]?.write(to: &messages) }
+        lastElements = [:]
     }
 }
 

@@ -27,12 +27,31 @@ public enum NFTChange: Hashable, Sendable {
 }
 
 /// What one sync commits to a family's table in one transaction.
-public struct NFTTransaction: Hashable, Sendable {
-    public var table: NFTTable.Identity
-    public var changes: [NFTChange]
+public struct NFTTransaction: Sendable {
+    /// Hands out elements one after the other; those of one set in order, but sets mixed.
+    public typealias Elements = @Sendable (_ body: (NFTElement) -> Void) -> Void
 
-    public init(_ table: NFTTable.Identity, _ changes: [NFTChange]) {
+    public let table: NFTTable.Identity
+    /// The steps that come first.
+    let steps: [NFTChange]
+    /// What is added at the end: made as it is asked for, as all elements of 10,000 services take more memory than what
+    /// they are made of.
+    let forEachElement: Elements
+
+    public init(_ table: NFTTable.Identity, _ steps: [NFTChange], adding elements: @escaping Elements = { _ in }) {
         self.table = table
-        self.changes = changes
+        self.steps = steps
+        forEachElement = elements
+    }
+
+    /// All steps in order, the elements that come at the end set by set.
+    public var changes: [NFTChange] {
+        var names: [String] = []
+        var elements: [String: [NFTElement]] = [:]
+        forEachElement {
+            if elements[$0.set] == nil { names.append($0.set) }
+            elements[$0.set, default: []].append($0)
+        }
+        return steps + names.flatMap { (elements[$0] ?? []).map(NFTChange.addElement) }
     }
 }

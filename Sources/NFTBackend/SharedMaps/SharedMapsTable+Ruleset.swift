@@ -64,27 +64,27 @@ extension SharedMapsTable {
     ///
     /// `nextTransaction` gives it where nothing is known of the kernel; only then may it be followed by `didCommit`.
     public func fullTransaction() -> NFTTransaction {
+        transaction([.addTable, .deleteTable(name: SharedMapsName.table)], keeping: [])
+    }
+
+    /// Everything that is wanted.
+    ///
+    /// - Parameters:
+    ///   - removal: the steps that take away what is in the way.
+    ///   - kept: the sets that stay.
+    func transaction(_ removal: [NFTChange], keeping kept: Set<String>) -> NFTTransaction {
         let table = structure
-        var elements: [String: [NFTElement]] = [:]
-        var elementCount = 0
-        forEachElement {
-            elements[$0.set, default: []].append($0)
-            elementCount += 1
-        }
-        var steps: [NFTChange] = [
-            .addTable, .deleteTable(name: SharedMapsName.table), .addTable,
-            .addOtherTable(name: SharedMapsName.kubeProxyTable), .deleteTable(name: SharedMapsName.kubeProxyTable),
-        ]
+        var steps =
+            removal + [
+                .addTable, .addOtherTable(name: SharedMapsName.kubeProxyTable),
+                .deleteTable(name: SharedMapsName.kubeProxyTable),
+            ]
         steps += table.chains.map { .addChain(NFTChain(name: $0.name, hook: $0.hook)) }
-        steps += table.sets.map(NFTChange.addSet)
+        steps += table.sets.filter { !kept.contains($0.name) }.map(NFTChange.addSet)
         if settings.options.perServiceCounters {
             steps += entries.keys.sorted().map { .addCounter(SharedMapsName.counter($0)) }
         }
         for chain in table.chains { steps += chain.rules.map { .addRule($0, chain: chain.name) } }
-        steps.reserveCapacity(steps.count + elementCount)
-        for set in table.sets {
-            steps += (elements.removeValue(forKey: set.name) ?? []).lazy.map(NFTChange.addElement)
-        }
-        return NFTTransaction(settings.identity, steps)
+        return NFTTransaction(settings.identity, steps) { [self] in forEachElement($0) }
     }
 }

@@ -34,27 +34,18 @@ extension SharedMapsTable {
     ///
     /// - Parameter found: the table as it is, with whose ids this one has been made (`adoptIDs`).
     func transaction(replacing found: NFTKernelTable?) -> NFTTransaction {
-        let full = fullTransaction()
         let wanted = NFTKernelTable(compiling: structure, elements: [])
         guard let found, let old = found.sets.first(where: { $0.name == SharedMapsName.affinity }),
             let new = wanted.sets.first(where: { $0.name == SharedMapsName.affinity }), old.hasSameShape(as: new)
-        else { return full }
+        else { return fullTransaction() }
         // Rules name sets, and elements name chains: so rules go first, then sets, then chains.
-        var steps = found.chains.map { NFTChange.flushChain($0.name) }
-        steps += found.sets.filter { !$0.isAnonymous && $0.name != SharedMapsName.affinity }.map {
+        var removal = found.chains.map { NFTChange.flushChain($0.name) }
+        removal += found.sets.filter { !$0.isAnonymous && $0.name != SharedMapsName.affinity }.map {
             .deleteSet($0.name)
         }
-        steps += found.chains.map { .deleteChain($0.name) }
-        steps += found.counters.map { .deleteCounter($0) }
-        // Without the removal of the table at its beginning, and without that of the set.
-        let rest = full.changes.filter { change in
-            switch change {
-            case .deleteTable(SharedMapsName.table): false
-            case .addSet(let set): set.name != SharedMapsName.affinity
-            default: true
-            }
-        }
-        return NFTTransaction(full.table, steps + rest)
+        removal += found.chains.map { .deleteChain($0.name) }
+        removal += found.counters.map { .deleteCounter($0) }
+        return transaction(removal, keeping: [SharedMapsName.affinity])
     }
 }
 
