@@ -51,6 +51,8 @@ let package = Package(
         .systemLibrary(name: "CNftnl", pkgConfig: "libnftnl", providers: [.apt(["libnftnl-dev"])]),
         // Plans to nf_tables messages, and to the text that nft reads.
         .target(name: "NFTBackend", dependencies: ["ProxyCore", "NameHash", "CNftnl"], swiftSettings: settings),
+        // Plans to virtual servers, sets and the iptables text around them.
+        .target(name: "IPVSBackend", dependencies: ["ProxyCore"], swiftSettings: settings),
         // Manifest files to objects.
         .target(
             name: "EndpointWatcher",
@@ -89,8 +91,8 @@ let package = Package(
         .executableTarget(
             name: "switchyard",
             dependencies: [
-                "ProxyCore", "ChainRenderer", "NFTBackend", "EndpointWatcher", "BatchApplier", "SyncLoop",
-                .target(name: "KubernetesAPI", condition: .when(traits: ["Cluster"])),
+                "ProxyCore", "ChainRenderer", "NFTBackend", "IPVSBackend", "EndpointWatcher", "BatchApplier",
+                "SyncLoop", .target(name: "KubernetesAPI", condition: .when(traits: ["Cluster"])),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -140,6 +142,9 @@ let package = Package(
             dependencies: ["ChainRenderer", "EndpointWatcher", "TestSupport"], swiftSettings: settings),
         .testTarget(
             name: "NFTBackendTests", dependencies: ["NFTBackend", "EndpointWatcher", "ProxyCore", "TestSupport"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "IPVSBackendTests", dependencies: ["IPVSBackend", "EndpointWatcher", "ProxyCore", "TestSupport"],
             swiftSettings: settings),
         .testTarget(
             name: "EndpointWatcherTests", dependencies: ["EndpointWatcher", "TestSupport"], swiftSettings: settings),

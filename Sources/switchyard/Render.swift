@@ -13,14 +13,14 @@ struct Render: AsyncParsableCommand {
             """)
 
     enum Part: String, CaseIterable, ExpressibleByArgument {
-        case restore, nft
+        case restore, nft, ipset, ipvsadm, addresses
 
-        /// The only text that a mode has; nil where none can be rendered.
-        init?(_ mode: ProxyMode) {
+        /// The texts that a mode has; the first where none is asked for.
+        static func parts(of mode: ProxyMode) -> [Part] {
             switch mode {
-            case .iptables: self = .restore
-            case .nftables: self = .nft
-            case .ipvs: return nil
+            case .iptables: [.restore]
+            case .nftables: [.nft]
+            case .ipvs: [.restore, .ipset, .ipvsadm, .addresses]
             }
         }
     }
@@ -31,7 +31,10 @@ struct Render: AsyncParsableCommand {
     var family: FamilyChoice?
 
     @Option(
-        help: "Which text: restore is the input of iptables-restore, nft that of nft -f; the mode's if it is not given."
+        help: """
+            Which text: restore is the input of iptables-restore, nft that of nft -f; ipvs mode has ipset, ipvsadm and \
+            addresses (of kube-ipvs0) too. The mode's first if it is not given.
+            """
     )
     var part: Part?
 
@@ -85,6 +88,7 @@ struct Render: AsyncParsableCommand {
         return (family?.families ?? IPFamily.allCases).flatMap { family in
             [false, true].map { Self.restoreFile(input, family, facts, accounting: $0) }
                 + [Self.nftFile(input, family, facts, .kubeProxy)]
+                + Part.parts(of: .ipvs).map { Self.ipvsFile(input, family, facts, $0) }
         }
     }
 
@@ -92,20 +96,23 @@ struct Render: AsyncParsableCommand {
     private func oneFile(_ input: ClusterInput) throws -> File {
         let facts = HostFacts(of: input.node)
         let family = family?.families.first ?? .ipv4
-        guard let ofMode = Part(input.mode) else {
-            throw refusal("mode \(input.mode.rawValue): only iptables and nftables can be rendered; say --mode")
-        }
-        if let part, part != ofMode {
+        let parts = Part.parts(of: input.mode)
+        let part = self.part ?? parts[0]
+        guard parts.contains(part) else {
             throw refusal(
-                "--part \(part.rawValue): mode \(input.mode.rawValue) has \(ofMode.rawValue) only; say --mode")
+                "--part \(part.rawValue): mode \(input.mode.rawValue) has "
+                    + "\(parts.map(\.rawValue).joined(separator: ", ")) only; say --mode")
         }
-        switch ofMode {
-        case .restore:
-            if layout != nil { throw refusal("--layout: mode iptables has one layout only; say --mode nftables") }
-            return Self.restoreFile(input, family, facts, accounting: nfacct)
-        case .nft:
-            if nfacct { throw refusal("--nfacct: mode nftables has no such rules; say --mode iptables") }
-            return Self.nftFile(input, family, facts, layout ?? .sharedMaps)
+        if layout != nil, input.mode != .nftables {
+            throw refusal("--layout: mode \(input.mode.rawValue) has one layout only; say --mode nftables")
+        }
+        if nfacct, input.mode != .iptables {
+            throw refusal("--nfacct: mode \(input.mode.rawValue) has no such rules; say --mode iptables")
+        }
+        switch input.mode {
+        case .iptables: return Self.restoreFile(input, family, facts, accounting: nfacct)
+        case .nftables: return Self.nftFile(input, family, facts, layout ?? .sharedMaps)
+        case .ipvs: return Self.ipvsFile(input, family, facts, part)
         }
     }
 
@@ -128,6 +135,20 @@ struct Render: AsyncParsableCommand {
         File(
             name: "nftables.\(family.shortName).nft",
             text: input.nftablesText(family, facts: facts, layout: layout))
+    }
+
+    private static func ipvsFile(
+        _ input: ClusterInput, _ family: IPFamily, _ facts: HostFacts, _ part: Part
+    ) -> File {
+        let table = input.ipvsTable(family, facts: facts)
+        let text =
+            switch part {
+            case .ipset: Array(table.ipsetText.utf8)
+            case .ipvsadm: Array(table.ipvsadmText.utf8)
+            case .addresses: Array(table.addressText.utf8)
+            case .restore, .nft: table.rules().text
+            }
+        return File(name: "ipvs.\(family.shortName).\(part.rawValue)", text: text)
     }
 
     /// True if the file at `path` has the text. Says on standard output what differs.

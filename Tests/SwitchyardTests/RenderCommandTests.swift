@@ -222,7 +222,11 @@ struct RenderCommandTests {
     @Test(
         "what cannot be rendered, or not in the mode, is refused in one sentence",
         arguments: [
-            (["--mode", "ipvs"], "mode ipvs: only iptables and nftables can be rendered; say --mode"),
+            (
+                ["--mode", "ipvs", "--part", "nft"],
+                "--part nft: mode ipvs has restore, ipset, ipvsadm, addresses only; say --mode"
+            ),
+            (["--mode", "ipvs", "--nfacct"], "--nfacct: mode ipvs has no such rules; say --mode iptables"),
             (["--mode", "nftables", "--part", "restore"], "--part restore: mode nftables has nft only; say --mode"),
             (["--part", "nft"], "--part nft: mode iptables has restore only; say --mode"),
             (["--layout", "kube-proxy"], "--layout: mode iptables has one layout only; say --mode nftables"),
@@ -239,7 +243,7 @@ struct RenderCommandTests {
     @Test("equal runs give equal bytes")
     func repeatable() throws {
         let golden = GoldenCase.named("large-cluster-mode")
-        for mode in ["iptables", "nftables"] {
+        for mode in ["iptables", "nftables", "ipvs"] {
             let first = try render(golden, "--mode", mode).output
             for _ in 0..<3 { #expect(try render(golden, "--mode", mode).output == first) }
         }

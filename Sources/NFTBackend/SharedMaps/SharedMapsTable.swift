@@ -45,7 +45,7 @@ public struct SharedMapsTable: Sendable {
     /// What the kernel has of the service ports that differ from it; nil for those that it has not.
     var touched: [ServicePortName: ServiceEntry?] = [:]
 
-    var claims = DoorClaims()
+    var claims = Claims<Door>()
     var kinds = UseCounts<TreatmentKind>()
     var clusterIPs = UseCounts<IPAddress>()
     var hairpins = UseCounts<Hairpin>()

@@ -33,7 +33,7 @@ public enum ServicePlanner {
         // Policy Local needs the cluster's endpoints too, for the sources that are short-circuited to them.
         let fallsBack = context.traits.localWithoutLocal == .fallBackToCluster
         let selection = EndpointSelection(
-            slices: slices, name: name, usesCluster: !internalLocal || isExternal || fallsBack,
+            slices: slices, name: name, usesCluster: !internalLocal || isExternal,
             usesLocal: internalLocal || externalLocal && isExternal, in: context)
 
         func verdict(local: Bool) -> ServicePlan.Verdict {

@@ -1,0 +1,19 @@
+public import ProxyCore
+
+/// What of the node and its configuration all virtual servers depend on.
+public struct IPVSSettings: Hashable, Sendable {
+    public var node: NodePlan
+    public var scheduler: IPVSScheduler
+    /// The addresses on which node ports are served, in the order of their texts.
+    public var nodePortAddresses: [IPAddress]
+    /// The addresses that the node has without us: they are not put on `kube-ipvs0`.
+    public var nodeAddresses: Set<IPAddress>
+
+    /// - Parameter facts: the node's addresses, without those of `kube-ipvs0`.
+    public init(_ node: NodePlan, _ configuration: ProxyConfiguration.IPVS, facts: HostFacts) {
+        self.node = node
+        scheduler = IPVSScheduler(configuration.scheduler)
+        nodePortAddresses = node.nodePortAddresses(among: facts.addresses).sorted { $0.description < $1.description }
+        nodeAddresses = Set(facts.addresses.filter { $0.family == node.family })
+    }
+}

@@ -1,0 +1,71 @@
+public import ProxyCore
+
+/// The virtual servers, sets, addresses and rules of one family, kept from sync to sync.
+public struct IPVSTable: Sendable {
+    public private(set) var settings: IPVSSettings
+    private var plans: [ServicePortName: ServicePlan] = [:]
+    private var fragments: [ServicePortName: ServiceFragment] = [:]
+    private var servers = Claims<VirtualServer.Key>()
+    private var addressUses = UseCounts<IPAddress>()
+    private var entryUses: [IPSet: UseCounts<IPSetEntry>] = [:]
+
+    public init(_ settings: IPVSSettings) {
+        self.settings = settings
+    }
+
+    public mutating func update(_ changes: PlanTable.Changes) {
+        for name in changes.removed { replace(name, by: nil) }
+        for plan in changes.changed { replace(plan.name, by: plan) }
+    }
+
+    /// Takes other settings. Plans of services that change with them are updated apart.
+    public mutating func update(_ settings: IPVSSettings) {
+        let old = self.settings
+        self.settings = settings
+        guard
+            old.scheduler != settings.scheduler || old.nodePortAddresses != settings.nodePortAddresses
+                || old.nodeAddresses != settings.nodeAddresses
+        else { return }
+        for (name, plan) in plans { replace(name, by: plan) }
+    }
+
+    private mutating func replace(_ name: ServicePortName, by plan: ServicePlan?) {
+        if let old = fragments[name] {
+            for key in old.servers.keys { servers.remove(name, from: key) }
+            count(old, -1)
+        }
+        plans[name] = plan
+        fragments[name] = plan.map { ServiceFragment($0, settings) }
+        guard let new = fragments[name] else { return }
+        for key in new.servers.keys { servers.add(name, to: key) }
+        count(new, 1)
+    }
+
+    private mutating func count(_ fragment: ServiceFragment, _ times: Int) {
+        addressUses.add(fragment.addresses, times)
+        for (set, entries) in fragment.entries { entryUses[set, default: .init()].add(entries, times) }
+    }
+
+    // MARK: - What is wanted
+
+    public var servicePortCount: Int { plans.count }
+
+    /// Every virtual server. Where several service ports want one, the last by name has it.
+    public var virtualServers: [VirtualServer.Key: VirtualServer] {
+        var wanted: [VirtualServer.Key: VirtualServer] = [:]
+        for (name, fragment) in fragments {
+            for (key, server) in fragment.servers where servers[key].last == name { wanted[key] = server }
+        }
+        return wanted
+    }
+
+    public func entries(_ set: IPSet) -> some Collection<IPSetEntry> { (entryUses[set] ?? .init()).things }
+
+    /// Those of `kube-ipvs0`.
+    public var addresses: some Collection<IPAddress> { addressUses.things }
+
+    /// In the order of the service ports.
+    var refusals: [VirtualServer.Key] {
+        plans.keys.sorted().flatMap { fragments[$0]?.refusals.map(\.key) ?? [] }
+    }
+}
