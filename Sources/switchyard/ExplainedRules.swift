@@ -187,6 +187,7 @@ extension ClusterInput {
             configuration, mode: .iptables, family: family, nodeName: nodeName, node: node, facts: facts)
         var table = PlanTable()
         _ = table.updateAll(from: state, in: plan.context)
-        return PlanWalk(node: plan, plans: table.all, local: local)
+        return PlanWalk(
+            node: plan, plans: table.all, local: local, serviceRanges: state.serviceRanges(family))
     }
 }

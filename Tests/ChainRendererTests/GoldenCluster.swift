@@ -29,7 +29,8 @@ struct GoldenCluster {
         let plan = nodePlan(family)
         var table = PlanTable()
         _ = table.updateAll(from: state, in: plan.context)
-        return PlanWalk(node: plan, plans: table.all, local: local)
+        return PlanWalk(
+            node: plan, plans: table.all, local: local, serviceRanges: state.serviceRanges(family))
     }
 }
 
@@ -39,21 +40,6 @@ extension GoldenCase {
         guard let bytes = expected("flows.iptables.v4.tsv") else { return [] }
         return try FlowTable.read(String(decoding: bytes, as: UTF8.self), name: path("flows.iptables.v4.tsv"))
     }
-}
-
-/// The rows that end elsewhere than they should, as text: the first few are enough.
-func differences(_ rows: [FlowTable.Row], from walk: (Packet) -> PacketFate) -> String {
-    var found = ""
-    var count = 0
-    for row in rows {
-        let fate = walk(row.packet)
-        guard fate.outcome != row.outcome || "\(fate.masquerades)" != row.masquerade else { continue }
-        count += 1
-        if count <= 5 {
-            found += "\(row.line(fate))  expected \(row.outcome ?? "nothing") \(row.masquerade ?? "nothing")\n"
-        }
-    }
-    return count == 0 ? "" : "\(count) of \(rows.count):\n\(found)"
 }
 
 extension GoldenCluster {

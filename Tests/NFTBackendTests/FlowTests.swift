@@ -25,6 +25,27 @@ struct FlowTests {
         }
     }
 
+    @Test("are those of a walk over the plans", arguments: GoldenCase.all)
+    func plans(_ golden: GoldenCase) throws {
+        let cluster = try GoldenCluster(golden)
+        for family in IPFamily.allCases {
+            let walk = cluster.planWalk(family)
+            let differences = differences(try golden.flows(family)) { walk.fate(of: $0, order: .tracer) }
+            #expect(differences == "", "\(differences)")
+        }
+    }
+
+    @Test("end alike in the plans and in the table of shared maps, in either order", arguments: GoldenCase.all)
+    func agree(_ golden: GoldenCase) throws {
+        let cluster = try GoldenCluster(golden)
+        for family in IPFamily.allCases {
+            let rules = NFTWalk(cluster.sharedMaps(family).kernelTable(), local: cluster.local)
+            let packets = Probes(cluster.state, cluster.node, cluster.nodePlan(family)).packets(limit: 250)
+            let found = disagreements(on: packets, cluster.planWalk(family).fate, rules.fate)
+            #expect(found.isEmpty, "\(found.count): \(found.prefix(3))")
+        }
+    }
+
     /// Every row ends where it should, and there is nothing that the walk could not tell.
     private func expectFlows(_ golden: GoldenCase, _ family: IPFamily, _ walk: NFTWalk) throws {
         var notes: Set<String> = []

@@ -32,6 +32,12 @@ struct GoldenCluster {
         return table
     }
 
+    func planWalk(_ family: IPFamily) -> PlanWalk {
+        PlanWalk(
+            node: nodePlan(family), plans: plans(family).all, local: local,
+            serviceRanges: state.serviceRanges(family))
+    }
+
     func sharedMaps(_ family: IPFamily) -> SharedMapsTable {
         var table = SharedMapsTable(node: nodePlan(family), serviceRanges: state.serviceRanges(family))
         table.update(.init(changed: Array(plans(family).all)))
@@ -60,19 +66,4 @@ extension GoldenCase {
         let name = "nftables.\(family == .ipv4 ? "v4" : "v6").nft"
         return try #require(expected(name), "\(name) is missing")
     }
-}
-
-/// The rows that end elsewhere than they should, as text: the first few are enough.
-func differences(_ rows: [FlowTable.Row], from walk: (Packet) -> PacketFate) -> String {
-    var found = ""
-    var count = 0
-    for row in rows {
-        let fate = walk(row.packet)
-        guard fate.outcome != row.outcome || "\(fate.masquerades)" != row.masquerade else { continue }
-        count += 1
-        if count <= 5 {
-            found += "\(row.line(fate))  expected \(row.outcome ?? "nothing") \(row.masquerade ?? "nothing")\n"
-        }
-    }
-    return count == 0 ? "" : "\(count) of \(rows.count):\n\(found)"
 }

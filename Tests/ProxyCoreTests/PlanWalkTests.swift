@@ -24,6 +24,7 @@ private struct Cluster {
         service.ports = [.init(name: "http", protocol: .tcp, number: 80, nodePort: 31_000)]
         return service
     }()
+    var mode = ProxyMode.iptables
     var configuration: ProxyConfiguration = {
         var configuration = ProxyConfiguration()
         configuration.clusterCIDRs = ["10.180.0.0/16"].compactMap { CIDR($0) }
@@ -40,9 +41,11 @@ private struct Cluster {
         object.internalIPs = [node].compactMap(IPAddress.init)
         let facts = HostFacts(of: object)
         let plan = NodePlan(
-            configuration, mode: .iptables, family: .ipv4, nodeName: "node1", node: object, facts: facts)
+            configuration, mode: mode, family: .ipv4, nodeName: "node1", node: object, facts: facts)
         let plans = ServicePlanner.plans(for: service, slices: [slice], in: plan.context)
-        let walk = PlanWalk(node: plan, plans: plans, local: LocalAddresses(facts.addresses))
+        let walk = PlanWalk(
+            node: plan, plans: plans, local: LocalAddresses(facts.addresses),
+            serviceRanges: ["172.30.0.0/16"].compactMap { CIDR($0) })
         let packet = Packet(
             from: try #require(IPAddress(source)), to: try #require(IPAddress(destination)), port: port, protocol: .tcp)
         return walk.fate(of: try #require(packet), order: order)
@@ -182,79 +185,122 @@ struct PlanWalkTests {
 
     @Test("an address of two services goes to the first that takes the packet, in the order of names")
     func twoServices() throws {
-        var table = PlanTable()
-        var state = ClusterState()
-        var object = Node(name: "node1")
-        object.internalIPs = [node].compactMap(IPAddress.init)
-        let plan = NodePlan(
-            ProxyConfiguration(), mode: .iptables, family: .ipv4, nodeName: "node1", node: object,
-            facts: HostFacts(of: object))
-        for (name, policy) in [("a", Service.TrafficPolicy.local), ("b", .cluster)] {
-            var service = Cluster().service
-            service.name = .valid("ns1", name)
-            service.externalTrafficPolicy = policy
-            var slice = EndpointSlice(name: .valid("ns1", "\(name)-1"), service: service.name, family: .ipv4)
-            slice.ports = [.init(name: "http", protocol: .tcp, number: name == "a" ? 1 : 2)]
-            slice.endpoints = [.init(address: try #require(IPAddress("10.180.0.9")), nodeName: "node2")]
-            state.apply(.service(service))
-            state.apply(.endpointSlice(slice))
-        }
-        _ = table.updateAll(from: state, in: plan.context)
-        let walk = PlanWalk(node: plan, plans: table.all, local: LocalAddresses(HostFacts(of: object).addresses))
-        func outcome(_ source: String, _ destination: String) throws -> String {
-            let packet = Packet(
-                from: try #require(IPAddress(source)), to: try #require(IPAddress(destination)), port: 80,
-                protocol: .tcp)
-            return walk.fate(of: try #require(packet), order: .host).outcome
-        }
-        #expect(try outcome(client, clusterIP) == "10.180.0.9:1")
+        #expect(try outcomeOfTwo(.iptables, clusterIP) == "10.180.0.9:1")
         // The first has no local endpoint and lets the packet fall through.
-        #expect(try outcome(client, externalIP) == "10.180.0.9:2")
+        #expect(try outcomeOfTwo(.iptables, externalIP) == "10.180.0.9:2")
     }
 }
 
-@Suite("FlowTable")
-struct FlowTableTests {
-    @Test("writes rows as they were read, with the ends filled in")
-    func rows() throws {
-        let rows = try FlowTable.read(
-            "# source\n10.0.0.1\tudp\t172.30.0.10\t53\n\n::1\tsctp\t::1\t9\t-\tfalse\n", name: "t")
-        #expect(rows.map(\.packet.protocol) == [.udp, .sctp])
-        #expect(rows.map(\.outcome) == [nil, "-"])
-        let fate = PacketFate([.init(.drop, share: 1)])
-        #expect(
-            rows.map { $0.line(fate) } == [
-                "10.0.0.1\tudp\t172.30.0.10\t53\tDROP\tfalse\n", "::1\tsctp\t::1\t9\tDROP\tfalse\n",
-            ])
+/// Where a client's packet ends at an address that two services have: `a` with policy Local and no endpoint here, and
+/// `b`. Their endpoints have the ports 1 and 2.
+private func outcomeOfTwo(
+    _ mode: ProxyMode, _ destination: String, local: String = "a", without empty: String = ""
+) throws -> String {
+    var table = PlanTable()
+    var state = ClusterState()
+    var object = Node(name: "node1")
+    object.internalIPs = [node].compactMap(IPAddress.init)
+    let plan = NodePlan(
+        ProxyConfiguration(), mode: mode, family: .ipv4, nodeName: "node1", node: object, facts: HostFacts(of: object))
+    for (name, port) in [("a", UInt16(1)), ("b", 2)] {
+        var service = Cluster().service
+        service.name = .valid("ns1", name)
+        service.externalTrafficPolicy = name == local ? .local : .cluster
+        var slice = EndpointSlice(name: .valid("ns1", "\(name)-1"), service: service.name, family: .ipv4)
+        slice.ports = [.init(name: "http", protocol: .tcp, number: port)]
+        slice.endpoints = [.init(address: try #require(IPAddress("10.180.0.9")), nodeName: "node2")]
+        state.apply(.service(service))
+        if name != empty { state.apply(.endpointSlice(slice)) }
+    }
+    _ = table.updateAll(from: state, in: plan.context)
+    let walk = PlanWalk(
+        node: plan, plans: table.all, local: LocalAddresses(HostFacts(of: object).addresses), serviceRanges: [])
+    let packet = Packet(
+        from: try #require(IPAddress(client)), to: try #require(IPAddress(destination)), port: 80, protocol: .tcp)
+    return walk.fate(of: try #require(packet), order: .host).outcome
+}
+
+@Suite("PlanWalk in nftables mode")
+struct NFTablesPlanWalkTests {
+    private var cluster: Cluster = {
+        var cluster = Cluster()
+        cluster.mode = .nftables
+        return cluster
+    }()
+
+    @Test("another port of a cluster IP rejects, and an address of the ranges that no service has drops")
+    func otherClusterIPs() throws {
+        for source in [pod, node, client] {
+            #expect(try cluster.end(source, clusterIP, 81) == "REJECT")
+            #expect(try cluster.end(source, "172.30.1.2", 80) == "DROP")
+            #expect(try cluster.end(source, "172.31.1.1", 80) == "-")
+        }
+        #expect(try cluster.end(pod, clusterIP, 80) == all)
     }
 
-    @Test("tells every fault with its line")
-    func faults() {
-        let table =
-            "10.0.0.1 udp 172.30.0.10 53\n10.0.0.1\ticmp\t1.1.1.1\t1\nx\ttcp\t1.1.1.1\t1\n1.1.1.1\ttcp\ty\t1\n"
-            + "1.1.1.1\ttcp\t::1\t1\n1.1.1.1\ttcp\t1.1.1.1\t0\n"
-        let error = #expect(throws: InputError.self) { try FlowTable.read(table, name: "t") }
-        #expect(
-            error?.description == """
-                t:1: error: a row needs source, protocol, destination and port, with tabs between them
-                t:2: error: protocol "icmp": not tcp, udp or sctp
-                t:3: error: source "x": not an IP address
-                t:4: error: destination "y": not an IP address
-                t:5: error: source 1.1.1.1 and destination ::1 are of different families
-                t:6: error: port "0": not a number from 1 to 65535
-                """)
+    @Test("without endpoints the node is rejected at every address, and node ports reject where they are served")
+    func noEndpoint() throws {
+        var cluster = cluster
+        cluster.endpoints = [:]
+        for source in [pod, node, client] {
+            for address in [clusterIP, externalIP, loadBalancerIP] {
+                #expect(try cluster.end(source, address, 80) == "REJECT")
+            }
+            #expect(try cluster.end(source, node, 31_000) == "REJECT")
+        }
+        #expect(try cluster.end(loopback, loopback, 31_000) == "-")
+        cluster.configuration.nodePortAddresses = .cidrs(["10.0.0.0/8"].compactMap { CIDR($0) })
+        #expect(try cluster.end(client, node, 31_000) == "-")
     }
 
-    @Test("a fate names each end once, in the order of texts, and adds shares up")
-    func fates() throws {
-        let one = PacketFate.End.endpoint(try #require(IPAddress("10.0.0.9")), port: 80)
-        let two = PacketFate.End.endpoint(try #require(IPAddress("fd00::1")), port: 80)
-        let fate = PacketFate([
-            .init(two, share: 0.25), .init(one, share: 0.25, source: .masqueraded), .init(two, share: 0.25),
-            .init(one, share: 0.25),
-        ])
-        #expect(fate.outcome == "10.0.0.9:80,[fd00::1]:80")
-        #expect(fate.branches.map(\.share) == [0.25, 0.25, 0.5])
-        #expect(fate.masquerades)
+    @Test("policy Local without a local endpoint drops what comes from outside")
+    func noLocalEndpoint() throws {
+        var cluster = cluster
+        cluster.service.externalTrafficPolicy = .local
+        cluster.endpoints["10.180.1.9"] = nil
+        for (address, port) in [(externalIP, UInt16(80)), (loadBalancerIP, 80), (node, 31_000)] {
+            #expect(try cluster.end(client, address, port) == "DROP")
+            #expect(try cluster.end(pod, address, port) == "10.180.0.9:8080,10.180.2.9:8080")
+        }
+    }
+
+    @Test("source ranges hold without endpoints as well")
+    func sourceRanges() throws {
+        var cluster = cluster
+        cluster.service.loadBalancerSourceRanges = ["203.0.113.0/25"].compactMap { CIDR($0) }
+        #expect(try cluster.end(client, loadBalancerIP, 80) == "\(all) masqueraded")
+        #expect(try cluster.end(stranger, loadBalancerIP, 80) == "DROP")
+        #expect(try cluster.end(node, loadBalancerIP, 80) == "DROP")
+        #expect(try cluster.end(stranger, externalIP, 80) == "\(all) masqueraded")
+        cluster.endpoints = [:]
+        #expect(try cluster.end(client, loadBalancerIP, 80) == "REJECT")
+        #expect(try cluster.end(stranger, loadBalancerIP, 80) == "DROP")
+    }
+
+    @Test("nothing is let in, and nothing is on loopback")
+    func noAccept() throws {
+        var cluster = cluster
+        cluster.service.externalTrafficPolicy = .local
+        cluster.service.healthCheckNodePort = 32_001
+        #expect(try cluster.end(client, node, 32_001) == "-")
+        #expect(try cluster.end(loopback, loopback, 31_000) == "-")
+        #expect(try cluster.end(client, loopback, 22) == "-")
+    }
+
+    @Test("an endpoint that is an address of the ranges without a service is dropped after the translation")
+    func endpointInRanges() throws {
+        var cluster = cluster
+        cluster.endpoints = ["172.30.200.1": "node2", "10.180.0.9": "node2"]
+        #expect(try cluster.end(pod, clusterIP, 80) == "10.180.0.9:8080,DROP")
+    }
+
+    @Test("an address of two services is the last one's, by name, in each map")
+    func twoServices() throws {
+        #expect(try outcomeOfTwo(.nftables, clusterIP) == "10.180.0.9:2")
+        #expect(try outcomeOfTwo(.nftables, externalIP) == "10.180.0.9:2")
+        // What the last one cannot spread does not fall through to the first.
+        #expect(try outcomeOfTwo(.nftables, externalIP, local: "b") == "DROP")
+        // One without endpoints has no element in the map of services.
+        #expect(try outcomeOfTwo(.nftables, externalIP, local: "", without: "b") == "10.180.0.9:1")
     }
 }

@@ -59,11 +59,9 @@ public struct NFTWalk: Sendable {
     // MARK: The order of the tracer
 
     private func walkTracer(_ traveller: NFTTraveller, _ journey: inout NFTJourney) {
-        var travellers = journey.enter(.prerouting, [traveller])
-        travellers = journey.enter(.forward, travellers)
-        travellers = journey.enter(.input, travellers, nat: false)
-        let sent = travellers.filter(\.isTranslated)
-        journey.finish(travellers.filter { !$0.isTranslated })
-        journey.finish(journey.enter(.postrouting, sent))
+        let travellers = journey.enter(.prerouting, [traveller])
+        let others = journey.enter(.forward, travellers.filter { !$0.isTranslated })
+        journey.finish(journey.enter(.input, others, nat: false))
+        journey.finish(journey.enter(.postrouting, travellers.filter(\.isTranslated)))
     }
 }

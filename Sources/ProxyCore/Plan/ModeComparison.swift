@@ -100,13 +100,7 @@ extension ServicePlan {
     /// True if packets to its node port on an address of the node meet a rule.
     fileprivate func answersNodePort(on address: IPAddress, _ node: NodePlan) -> Bool {
         guard let verdict = externalTraffic?.verdict else { return false }
-        let isServed: Bool =
-            switch node.nodePorts {
-            case .everyLocalAddress(let exceptLoopback): !(exceptLoopback && address.isLoopback)
-            case .addresses(let addresses): addresses.contains(address)
-            }
-        // iptables refuses by the type of the address, whatever addresses serve.
-        if case .balance = verdict { return isServed }
-        return isServed || !node.context.traits.guardsClusterIPs
+        if case .balance = verdict { return node.servesNodePorts(on: address) }
+        return node.context.traits.refusesNodePortsEverywhere || node.servesNodePorts(on: address)
     }
 }

@@ -19,6 +19,14 @@ public struct ModeTraits: Hashable, Sendable {
         case everyLocal
     }
 
+    /// Which service port has packets to a destination that several have.
+    public enum SharedDestination: Hashable, Sendable {
+        /// The first by name that sends the packet anywhere: rules are looked at one after the other.
+        case firstThatTakes
+        /// The last by name: under a key stands one element.
+        case last
+    }
+
     public let localWithoutLocal: LocalWithoutLocal
     /// True if packets to a service without endpoints are rejected; false if they meet an empty virtual server.
     public let rejectsWithoutEndpoints: Bool
@@ -29,11 +37,16 @@ public struct ModeTraits: Hashable, Sendable {
     public let dropsNodeOutsideSourceRanges: Bool
     /// True if node ports can be had on loopback addresses (IPv4 only, and if the configuration wants it).
     public let servesNodePortsOnLoopback: Bool
-    /// True if packets to ports of a cluster IP that it does not have are rejected, and those to cluster IPs that no
-    /// Service has are dropped; false if they are left alone.
-    public let guardsClusterIPs: Bool
+    /// True if node ports without endpoints refuse on every address of the node, also where node ports are not served.
+    public let refusesNodePortsEverywhere: Bool
+    public let sharedDestination: SharedDestination
+    let filter: FilterChecks
     /// What an empty `nodePortAddresses` means.
     public let defaultNodePortAddresses: ProxyConfiguration.NodePortAddresses
+
+    /// True if packets to ports of a cluster IP that it does not have are rejected, and those to cluster IPs that no
+    /// Service has are dropped; false if they are left alone.
+    public var guardsClusterIPs: Bool { filter.forward.contains(.clusterIPs) }
 }
 
 extension ProxyMode {
@@ -43,17 +56,21 @@ extension ProxyMode {
             ModeTraits(
                 localWithoutLocal: .drop, rejectsWithoutEndpoints: true, hairpin: .reachable,
                 keepsSourceRangesWithoutEndpoints: false, dropsNodeOutsideSourceRanges: false,
-                servesNodePortsOnLoopback: true, guardsClusterIPs: false, defaultNodePortAddresses: .cidrs([]))
+                servesNodePortsOnLoopback: true, refusesNodePortsEverywhere: true,
+                sharedDestination: .firstThatTakes, filter: .iptables, defaultNodePortAddresses: .cidrs([]))
         case .ipvs:
             ModeTraits(
                 localWithoutLocal: .fallBackToCluster, rejectsWithoutEndpoints: false, hairpin: .everyLocal,
                 keepsSourceRangesWithoutEndpoints: true, dropsNodeOutsideSourceRanges: true,
-                servesNodePortsOnLoopback: false, guardsClusterIPs: false, defaultNodePortAddresses: .cidrs([]))
+                servesNodePortsOnLoopback: false, refusesNodePortsEverywhere: false, sharedDestination: .last,
+                // What virtual servers and sets do is not followed by a walk over plans.
+                filter: FilterChecks(), defaultNodePortAddresses: .cidrs([]))
         case .nftables:
             ModeTraits(
                 localWithoutLocal: .drop, rejectsWithoutEndpoints: true, hairpin: .reachableLocal,
                 keepsSourceRangesWithoutEndpoints: true, dropsNodeOutsideSourceRanges: false,
-                servesNodePortsOnLoopback: false, guardsClusterIPs: true, defaultNodePortAddresses: .primary)
+                servesNodePortsOnLoopback: false, refusesNodePortsEverywhere: false, sharedDestination: .last,
+                filter: .nftables, defaultNodePortAddresses: .primary)
         }
     }
 }

@@ -53,6 +53,14 @@ public struct NodePlan: Hashable, Sendable {
 
     public var family: IPFamily { context.family }
 
+    /// True if node ports are served on an address, which is one of the node's.
+    func servesNodePorts(on address: IPAddress) -> Bool {
+        switch nodePorts {
+        case .everyLocalAddress(let exceptLoopback): !(exceptLoopback && address.isLoopback)
+        case .addresses(let addresses): addresses.contains(address)
+        }
+    }
+
     /// - Parameters:
     ///   - nodeName: the name by which endpoints are recognised as local.
     ///   - node: the node's object, if one is known.

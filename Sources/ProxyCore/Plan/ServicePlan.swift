@@ -18,6 +18,21 @@ public struct ServicePlan: Hashable, Sendable {
         case drop
     }
 
+    /// What a service port is reached by.
+    public struct Doors: OptionSet, Hashable, Sendable {
+        public let rawValue: UInt8
+        public init(rawValue: UInt8) { self.rawValue = rawValue }
+
+        public static let clusterIP = Doors(rawValue: 1)
+        public static let externalIP = Doors(rawValue: 2)
+        public static let loadBalancerIP = Doors(rawValue: 4)
+        public static let nodePort = Doors(rawValue: 8)
+        /// Those with an address of their own.
+        public static let addresses: Doors = [.clusterIP, .externalIP, .loadBalancerIP]
+        /// Those for packets from outside.
+        public static let external: Doors = [.externalIP, .loadBalancerIP, .nodePort]
+    }
+
     /// Which sources are masqueraded.
     public enum Masquerade: Hashable, Sendable {
         case nobody

@@ -45,9 +45,10 @@ public struct LocalAddresses: Hashable, Sendable {
 public enum WalkOrder: Hashable, Sendable {
     /// As a host does: its hooks, chosen by where the packet comes from and where it goes.
     case host
-    /// As the tracer does that made the flows tables of the golden clusters: the nat rules of arriving packets, then,
-    /// if no endpoint was reached, the filter chains KUBE-SERVICES, KUBE-EXTERNAL-SERVICES, KUBE-NODEPORTS and
-    /// KUBE-PROXY-FIREWALL, whichever way the packet would go on a host.
+    /// As the tracer does that made the flows tables of the golden clusters, whichever way the packet would go on a
+    /// host: the nat rules of arriving packets, then, if no endpoint was reached, filter chains. In iptables mode these
+    /// are KUBE-SERVICES, KUBE-EXTERNAL-SERVICES, KUBE-NODEPORTS and KUBE-PROXY-FIREWALL; in nftables mode those of the
+    /// hooks forward and input, and those that are asked before translation come first.
     case tracer
 }
 

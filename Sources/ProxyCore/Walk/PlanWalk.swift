@@ -1,6 +1,6 @@
 /// A packet's way through the plans of a node: what the rules made from them do to it.
 ///
-/// Follows the rules of iptables mode. A first packet is meant: there is no affinity to an earlier one.
+/// Follows the rules of iptables and of nftables mode. A first packet is meant: there is no affinity to an earlier one.
 public struct PlanWalk: Sendable {
     private struct Destination: Hashable {
         var `protocol`: TransportProtocol
@@ -13,45 +13,67 @@ public struct PlanWalk: Sendable {
         var port: UInt16
     }
 
-    /// What a service port is reached by.
-    private enum Door {
-        case clusterIP, externalIP, loadBalancerIP
+    /// A service port that has a packet's destination.
+    private struct Claim {
+        var plan: Int
+        var door: ServicePlan.Doors
+    }
+
+    /// A packet in the hooks.
+    private struct Passage {
+        var packet: Packet
+        /// True if it asks for masquerade.
+        var isMarked = false
+        var isTranslated = false
     }
 
     private let node: NodePlan
     private let local: LocalAddresses
-    /// In the order of rules: where two services have one destination, the first that takes the packet has it.
+    private let serviceRanges: [CIDR]
+    /// In the order of names, which is that of rules and elements.
     private let plans: [ServicePlan]
-    private var doors: [Destination: [(plan: Int, door: Door)]] = [:]
-    private var nodePorts: [NodePort: [Int]] = [:]
+    private var claims: [Destination: [Claim]] = [:]
+    private var nodePorts: [NodePort: [Claim]] = [:]
+    private var clusterIPs: Set<IPAddress> = []
     private var healthCheckPorts: Set<UInt16> = []
 
-    /// - Parameter local: the node's own addresses.
-    public init(node: NodePlan, plans: some Sequence<ServicePlan>, local: LocalAddresses) {
+    private var traits: ModeTraits { node.context.traits }
+
+    /// - Parameters:
+    ///   - local: the node's own addresses.
+    ///   - serviceRanges: the cluster's ranges of cluster IPs.
+    public init(node: NodePlan, plans: some Sequence<ServicePlan>, local: LocalAddresses, serviceRanges: [CIDR]) {
         self.node = node
         self.local = local
+        self.serviceRanges = serviceRanges
         self.plans = plans.sorted { $0.name < $1.name }
         for (index, plan) in self.plans.enumerated() {
+            clusterIPs.insert(plan.clusterIP)
             open(plan.clusterIP, .clusterIP, of: index)
             for address in plan.externalIPs { open(address, .externalIP, of: index) }
             for address in plan.loadBalancerIPs { open(address, .loadBalancerIP, of: index) }
             if plan.nodePort != 0 {
-                nodePorts[NodePort(protocol: plan.name.protocol, port: plan.nodePort), default: []].append(index)
+                let key = NodePort(protocol: plan.name.protocol, port: plan.nodePort)
+                nodePorts[key, default: []].append(Claim(plan: index, door: .nodePort))
             }
             if plan.healthCheckNodePort != 0 { healthCheckPorts.insert(plan.healthCheckNodePort) }
         }
     }
 
-    private mutating func open(_ address: IPAddress, _ door: Door, of index: Int) {
+    private mutating func open(_ address: IPAddress, _ door: ServicePlan.Doors, of index: Int) {
         let name = plans[index].name
         let destination = Destination(protocol: name.protocol, address: address, port: plans[index].port)
-        doors[destination, default: []].append((index, door))
+        claims[destination, default: []].append(Claim(plan: index, door: door))
     }
 
     /// Where the packet ends. Its family must be the plans'.
     public func fate(of packet: Packet, order: WalkOrder) -> PacketFate {
+        let arrived = Passage(packet: packet)
+        if let end = answer(to: arrived, traits.filter.beforeTranslation) {
+            return PacketFate([.init(end, share: 1)])
+        }
         guard let balance = translate(packet) else {
-            let end = order == .host ? hostFilter(packet, marked: false, translated: false) : tracerFilter(packet)
+            let end = order == .host ? hostAnswer(to: arrived) : answer(to: arrived, traits.filter.tracer)
             return PacketFate([.init(end ?? .untouched, share: 1)])
         }
         let share = 1 / Double(balance.endpoints.count)
@@ -60,10 +82,10 @@ public struct PlanWalk: Sendable {
                 let hairpin = endpoint.roles.contains(.hairpin) && endpoint.address == packet.source
                 var masquerades = balance.masquerades || hairpin
                 if order == .host {
-                    var translated = packet
-                    translated.destination = endpoint.address
-                    translated.port = endpoint.port
-                    switch hostFilter(translated, marked: masquerades, translated: true) {
+                    var translated = Passage(packet: packet, isMarked: masquerades, isTranslated: true)
+                    translated.packet.destination = endpoint.address
+                    translated.packet.port = endpoint.port
+                    switch hostAnswer(to: translated) {
                     case .reject: return .init(.reject, share: share)
                     case .drop: return .init(.drop, share: share)
                     default: break
@@ -77,12 +99,13 @@ public struct PlanWalk: Sendable {
             })
     }
 
-    private func doors(to packet: Packet) -> [(plan: Int, door: Door)] {
-        doors[Destination(protocol: packet.protocol, address: packet.destination, port: packet.port)] ?? []
+    /// The service ports that have the packet's destination as an address and port of theirs.
+    private func claims(on packet: Packet) -> [Claim] {
+        claims[Destination(protocol: packet.protocol, address: packet.destination, port: packet.port)] ?? []
     }
 
     /// The service ports that have the packet's port as their node port.
-    private func nodePorts(to packet: Packet) -> [Int] {
+    private func nodePortClaims(on packet: Packet) -> [Claim] {
         nodePorts[NodePort(protocol: packet.protocol, port: packet.port)] ?? []
     }
 }
@@ -97,21 +120,34 @@ extension PlanWalk {
 
     /// The endpoints that the packet is spread over; nil if it keeps its destination.
     private func translate(_ packet: Packet) -> Balance? {
-        for (index, door) in doors(to: packet) {
-            let plan = plans[index]
-            let balance: Balance? =
-                switch door {
-                case .clusterIP: internalBalance(plan, packet)
-                case .loadBalancerIP where !admits(plan, packet.source): nil
-                case .externalIP, .loadBalancerIP: externalBalance(plan, packet)
+        let isForNodePort = local.contains(packet.destination) && node.servesNodePorts(on: packet.destination)
+        for claims in [claims(on: packet), isForNodePort ? nodePortClaims(on: packet) : []] {
+            switch traits.sharedDestination {
+            case .firstThatTakes:
+                for claim in claims {
+                    if let balance = balance(claim, packet) { return balance }
                 }
-            if let balance { return balance }
-        }
-        guard servesNodePorts(on: packet.destination) else { return nil }
-        for index in nodePorts(to: packet) {
-            if let balance = externalBalance(plans[index], packet) { return balance }
+            case .last:
+                // An element leads the packet away from all later rules, whatever becomes of it.
+                if let claim = claims.last(where: leadsAway) { return balance(claim, packet) }
+            }
         }
         return nil
+    }
+
+    /// True if packets to the claim's destination are led to chains of the service port.
+    private func leadsAway(_ claim: Claim) -> Bool {
+        let plan = plans[claim.plan]
+        return claim.door == .clusterIP ? plan.internalTraffic.refusal == nil : plan.hasEndpoints
+    }
+
+    private func balance(_ claim: Claim, _ packet: Packet) -> Balance? {
+        let plan = plans[claim.plan]
+        if claim.door == .clusterIP { return internalBalance(plan, packet) }
+        let isAdmitted =
+            claim.door != .loadBalancerIP || traits.filter.beforeTranslation.contains(.sourceRanges)
+            || admits(plan, packet.source)
+        return isAdmitted ? externalBalance(plan, packet) : nil
     }
 
     private func internalBalance(_ plan: ServicePlan, _ packet: Packet) -> Balance? {
@@ -162,73 +198,68 @@ extension PlanWalk {
         // The node's own packets come in by no interface.
         local.contains(packet.source) ? false : packet.inInterface.map(matches)
     }
-
-    private func servesNodePorts(on address: IPAddress) -> Bool {
-        switch node.nodePorts {
-        case .everyLocalAddress(let exceptLoopback):
-            local.contains(address) && !(exceptLoopback && address.isLoopback)
-        case .addresses(let addresses): addresses.contains(address)
-        }
-    }
 }
 
 // MARK: - Filter
 
 extension PlanWalk {
-    private func tracerFilter(_ packet: Packet) -> PacketFate.End? {
-        refusedClusterIP(packet) ?? refusedExternal(packet) ?? healthCheck(packet) ?? firewall(packet)
+    /// The answer of the filter chains of the hooks that a packet comes by.
+    private func hostAnswer(to passage: Passage) -> PacketFate.End? {
+        let filter = traits.filter
+        let isToNode = local.contains(passage.packet.destination)
+        guard local.contains(passage.packet.source) else {
+            return answer(to: passage, isToNode ? filter.input : filter.forward)
+        }
+        if let end = answer(to: passage, filter.output) { return end }
+        // A packet of the node to itself comes in as well.
+        return isToNode ? answer(to: passage, filter.beforeTranslation + filter.input) : nil
     }
 
-    /// The filter chains of the hooks that a packet comes by, in the order of the jumps to them.
-    ///
-    /// - Parameters:
-    ///   - marked: whether it asks for masquerade; forwarded packets that do are let through.
-    ///   - translated: whether its destination has been translated.
-    private func hostFilter(_ packet: Packet, marked: Bool, translated: Bool) -> PacketFate.End? {
-        let isToNode = local.contains(packet.destination)
-        if local.contains(packet.source) {
-            let end = loopbackGuard(packet, translated) ?? firewall(packet) ?? refusedClusterIP(packet)
-            // A packet of the node to itself comes by INPUT as well.
-            if end != nil || !isToNode { return end }
-        }
-        if isToNode {
-            return loopbackGuard(packet, translated) ?? firewall(packet) ?? healthCheck(packet)
-                ?? refusedExternal(packet)
-        }
-        if let end = firewall(packet) { return end }
-        return marked ? .accept : refusedClusterIP(packet) ?? refusedExternal(packet)
-    }
-
-    private func refusedClusterIP(_ packet: Packet) -> PacketFate.End? {
-        for (index, door) in doors(to: packet) where door == .clusterIP {
-            if let end = plans[index].internalTraffic.refusal { return end }
+    private func answer(to passage: Passage, _ checks: [FilterChecks.Check]) -> PacketFate.End? {
+        for check in checks {
+            if let end = answer(to: passage, check) { return end }
         }
         return nil
     }
 
-    private func refusedExternal(_ packet: Packet) -> PacketFate.End? {
-        var indices = doors(to: packet).filter { $0.door != .clusterIP }.map(\.plan)
-        if local.contains(packet.destination) { indices += nodePorts(to: packet) }
-        for index in indices.sorted() {
-            if let end = plans[index].externalTraffic?.verdict.refusal { return end }
+    private func answer(to passage: Passage, _ check: FilterChecks.Check) -> PacketFate.End? {
+        let packet = passage.packet
+        switch check {
+        case .loopback:
+            let isGuarded = node.guardsLoopback && packet.destination.isLoopback && !packet.source.isLoopback
+            return isGuarded && !passage.isTranslated ? .drop : nil
+        case .sourceRanges:
+            guard let owner = claims(on: packet).last(where: isGuarded) else { return nil }
+            return admits(plans[owner.plan], packet.source) ? nil : .drop
+        case .guardedLoadBalancerIPs: return claims(on: packet).contains(where: isGuarded) ? .drop : nil
+        case .refusals(let doors): return refusal(of: packet, at: doors)
+        case .healthChecks: return packet.protocol == .tcp && healthCheckPorts.contains(packet.port) ? .accept : nil
+        case .masqueraded: return passage.isMarked ? .accept : nil
+        case .clusterIPs:
+            if clusterIPs.contains(packet.destination) { return .reject }
+            return serviceRanges.contains { $0.contains(packet.destination) } ? .drop : nil
         }
-        return nil
     }
 
-    private func healthCheck(_ packet: Packet) -> PacketFate.End? {
-        packet.protocol == .tcp && healthCheckPorts.contains(packet.port) ? .accept : nil
+    private func isGuarded(_ claim: Claim) -> Bool {
+        claim.door == .loadBalancerIP && plans[claim.plan].sourceRanges != nil
     }
 
-    /// Packets to a load-balancer IP that still have it as their destination were not admitted.
-    private func firewall(_ packet: Packet) -> PacketFate.End? {
-        let isGuarded = doors(to: packet).contains {
-            $0.door == .loadBalancerIP && plans[$0.plan].sourceRanges != nil
+    private func refusal(of packet: Packet, at doors: ServicePlan.Doors) -> PacketFate.End? {
+        var claims = claims(on: packet).filter { doors.contains($0.door) }
+        if doors.contains(.nodePort), refusesNodePorts(on: packet.destination) {
+            claims += nodePortClaims(on: packet)
         }
-        return isGuarded ? .drop : nil
+        let refusals = claims.sorted { $0.plan < $1.plan }.compactMap { claim in
+            let plan = plans[claim.plan]
+            return claim.door == .clusterIP ? plan.internalTraffic.refusal : plan.externalTraffic?.verdict.refusal
+        }
+        return traits.sharedDestination == .last ? refusals.last : refusals.first
     }
 
-    private func loopbackGuard(_ packet: Packet, _ translated: Bool) -> PacketFate.End? {
-        node.guardsLoopback && packet.destination.isLoopback && !packet.source.isLoopback && !translated ? .drop : nil
+    /// Rules ask for an address of the node, or for one that serves node ports: no other comes to their hook.
+    private func refusesNodePorts(on address: IPAddress) -> Bool {
+        traits.refusesNodePortsEverywhere ? local.contains(address) : node.servesNodePorts(on: address)
     }
 }
 
