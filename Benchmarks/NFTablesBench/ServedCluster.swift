@@ -16,6 +16,8 @@ struct ServedCluster {
     struct Times {
         var ours: Double
         var kernel: Double
+        /// What of both was processor time of this process, in the kernel too.
+        var processor: Double
         var bytes: Int
     }
 
@@ -35,6 +37,7 @@ struct ServedCluster {
 
     /// From changed objects to the acknowledgement.
     mutating func commit(_ changes: [ObjectChange]) async throws -> Times {
+        let processor = processorMilliseconds()
         let start = ContinuousClock.now
         table.update(cluster.take(changes))
         let transaction = table.nextTransaction()
@@ -43,10 +46,11 @@ struct ServedCluster {
         guard let batch else { throw Failure("a change changes nothing") }
         try await commit(batch)
         let committed = ContinuousClock.now
+        let used = processorMilliseconds() - processor
         // As the daemon takes away what nothing has needed for a second: in a transaction of its own.
         if let leftovers = table.cleanUp(now: .now) { try await commit(NFTablesBatch(leftovers)) }
         return Times(
-            ours: (encoded - start).inMilliseconds, kernel: (committed - encoded).inMilliseconds,
+            ours: (encoded - start).inMilliseconds, kernel: (committed - encoded).inMilliseconds, processor: used,
             bytes: batch.bytes.count)
     }
 

@@ -1,6 +1,6 @@
 // Measures nftables mode against the real kernel, in network namespaces of its own: `make bench`.
 //
-//     nftables-bench [sync SERVICES] [memory SERVICES] [changes COUNT SERVICES…] [packets COUNT SERVICES]
+//     nftables-bench [sync SERVICES] [programs SERVICES] [memory SERVICES] [changes COUNT SERVICES…] [packets COUNT SERVICES]
 //
 // Without arguments all of it, each measurement in a process of its own.
 
@@ -25,6 +25,7 @@ guard unshare(SWITCHYARD_NEW_NETWORK_NAMESPACE) == 0 else {
 
 switch words.first {
 case "sync": measure { try await SyncMeasurement(services: number(1, 1000)).run() }
+case "programs": measure { try await SyncMeasurement(services: number(1, 1000)).runPrograms() }
 case "memory": measure { try await MemoryMeasurement(services: number(1, 1000)).run() }
 case "changes":
     let sizes = words.dropFirst(2).compactMap { Int($0) }
@@ -33,6 +34,8 @@ case "packets": measure { try PacketMeasurement(services: number(2, 1000), packe
 default:
     say(SyncMeasurement.header)
     for size in ["1000", "5000", "10000"] { runSelf("sync", size) }
+    say("\n" + SyncMeasurement.programHeader)
+    for size in ["1000", "5000", "10000"] { runSelf("programs", size) }
     say("\n" + MemoryMeasurement.header)
     for size in ["1000", "10000"] { runSelf("memory", size) }
     say("\n" + ChangeMeasurement.header)
