@@ -124,16 +124,27 @@ let package = Package(
         .executableTarget(
             name: "test-api-server", dependencies: ["TestAPIServer"], path: "Tests/TestAPIServerProgram",
             swiftSettings: settings),
+        // What the benchmarks count and print with.
+        .target(name: "BenchSupport", path: "Benchmarks/Support", swiftSettings: settings),
         .executableTarget(
             name: "render-bench",
-            dependencies: ["ProxyCore", "ChainRenderer", "EndpointWatcher", "TestSupport"],
+            dependencies: ["BenchSupport", "ProxyCore", "ChainRenderer", "EndpointWatcher", "TestSupport"],
             path: "Benchmarks/RenderBench", swiftSettings: settings),
         .executableTarget(
             name: "daemon-bench",
             dependencies: [
-                "BatchApplier", "ChainRenderer", "ProxyCore", "SyncLoop", "TestSupport", "TestAPIServer",
+                "BatchApplier", "BenchSupport", "ChainRenderer", "ProxyCore", "SyncLoop", "TestSupport",
+                "TestAPIServer",
             ],
             path: "Benchmarks/DaemonBench", swiftSettings: settings),
+        .systemLibrary(name: "CUnshare", path: "Benchmarks/CUnshare"),
+        .executableTarget(
+            name: "nftables-bench",
+            dependencies: [
+                "BatchApplier", "BenchSupport", "ChainRenderer", "CMnl", "CUnshare", "NFTBackend", "ProxyCore",
+                "TestSupport",
+            ],
+            path: "Benchmarks/NFTablesBench", swiftSettings: settings),
 
         .testTarget(name: "ProxyCoreTests", dependencies: ["ProxyCore", "TestSupport"], swiftSettings: settings),
         .testTarget(name: "NameHashTests", dependencies: ["NameHash", "ProxyCore"], swiftSettings: settings),

@@ -1,3 +1,4 @@
+import BenchSupport
 import Foundation
 import Synchronization
 
@@ -79,14 +80,5 @@ final class DaemonLog: Sendable {
             guard .now < end else { throw Failure("the daemon has not logged: \(message)") }
             try await Task.sleep(for: .microseconds(500))
         }
-    }
-}
-
-/// What keeps a measurement from being made.
-struct Failure: Error, CustomStringConvertible {
-    let description: String
-
-    init(_ description: String) {
-        self.description = description
     }
 }

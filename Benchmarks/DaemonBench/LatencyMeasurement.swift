@@ -1,3 +1,4 @@
+import BenchSupport
 import ProxyCore
 import TestAPIServer
 import TestSupport

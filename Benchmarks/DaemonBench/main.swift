@@ -7,6 +7,7 @@
 // Without arguments all of it, which takes about a quarter of an hour. `switchyard`, `test-api-server` and
 // `netlink-peer` are taken from where this program lies.
 
+import BenchSupport
 import Foundation
 import TestSupport
 

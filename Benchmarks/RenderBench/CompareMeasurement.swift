@@ -1,3 +1,4 @@
+import BenchSupport
 import ChainRenderer
 import ProxyCore
 import TestSupport

@@ -30,8 +30,3 @@ func peakMegabytes() -> Double {
     getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
     return Double(usage.ru_maxrss) * 1024 / 1e6
 }
-
-func column(_ value: Double, _ digits: Int, width: Int = 10) -> String {
-    let text = String(format: "%.\(digits)f", value)
-    return String(repeating: " ", count: max(0, width - text.count)) + text
-}

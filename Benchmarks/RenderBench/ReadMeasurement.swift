@@ -1,3 +1,4 @@
+import BenchSupport
 import EndpointWatcher
 import Foundation
 import ProxyCore

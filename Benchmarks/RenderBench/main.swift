@@ -2,6 +2,7 @@
 //
 // Each size runs in a process of its own, so that peak memory is that size's alone.
 
+import BenchSupport
 import ChainRenderer
 import Foundation
 import ProxyCore
@@ -27,19 +28,5 @@ default:
     print("\n" + ReadMeasurement.header)
     for size in ["1000", "10000"] {
         for format in ["json", "yaml"] { runSelf("read", size, format) }
-    }
-}
-
-func runSelf(_ arguments: String...) {
-    let process = Process()
-    process.executableURL = URL(filePath: "/proc/self/exe").resolvingSymlinksInPath()
-    process.arguments = arguments
-    // What was printed here comes before what the other process prints.
-    fflush(nil)
-    do {
-        try process.run()
-        process.waitUntilExit()
-    } catch {
-        print("\(arguments.joined(separator: " ")): \(error)")
     }
 }

@@ -1,0 +1,44 @@
+import BenchSupport
+import Foundation
+import TestSupport
+
+/// A program that loads rules from a file, started in the network namespace of the calling thread.
+enum RuleProgram {
+    case nft
+    case legacyRestore
+
+    /// How long a program may take; `make bench` is to end.
+    static let limit = Duration.seconds(120)
+
+    private func command(_ path: String) -> [String] {
+        switch self {
+        case .nft: ["nft", "-f", path]
+        case .legacyRestore: ["iptables-legacy-restore", "--wait", "--noflush", path]
+        }
+    }
+
+    /// Returns what loading took; nil if it was ended after `limit`.
+    func load(_ text: [UInt8]) throws -> Duration? {
+        let path = NSTemporaryDirectory() + "nftables-bench-\(getpid())"
+        defer { unlink(path) }
+        guard FileManager.default.createFile(atPath: path, contents: Data(text)) else {
+            throw Failure("cannot write \(path)")
+        }
+        let start = ContinuousClock.now
+        let pid = try Command.start(command(path), descriptors: [])
+        var status: Int32 = 0
+        var isEnded = false
+        while waitpid(pid, &status, WNOHANG) == 0 {
+            if !isEnded, .now - start > Self.limit {
+                // In a call of its own the kernel goes on until its end.
+                kill(pid, SIGKILL)
+                isEnded = true
+            }
+            usleep(1000)
+        }
+        let time = ContinuousClock.now - start
+        if isEnded { return nil }
+        guard status == 0 else { throw Failure("\(self) ended with \(status)") }
+        return time
+    }
+}
