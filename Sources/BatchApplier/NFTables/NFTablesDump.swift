@@ -13,7 +13,7 @@ public struct NFTablesDump: Sendable {
     /// The generation at which all of it was so.
     public let generation: UInt32
     /// The table, its chains, rules, sets, objects and elements, in this order.
-    public private(set) var messages: [Message] = []
+    public internal(set) var messages: [Message] = []
 
     init(generation: UInt32) {
         self.generation = generation
