@@ -51,10 +51,10 @@ struct KernelHistory: CustomStringConvertible {
         family = objects.generator.chance(33) ? .ipv6 : .ipv4
         hasCounters = objects.generator.chance(25)
         for _ in 0..<20 {
-            steps.append(.change(objects.change()))
+            steps.append(.change(objects.changeWithRivals()))
             if objects.generator.chance(8) { steps.append(.node(NodeSettings(&objects.generator))) }
             switch objects.generator.next() % 100 {
-            case ..<50: steps.append(.sync(meanwhile: objects.generator.chance(15) ? objects.change() : nil))
+            case ..<50: steps.append(.sync(meanwhile: objects.generator.chance(15) ? objects.changeWithRivals() : nil))
             case ..<54: steps.append(.lostAnswer)
             case ..<58: steps.append(.refusal)
             case ..<61: steps.append(.restart(counters: objects.generator.chance(25)))
@@ -67,6 +67,21 @@ struct KernelHistory: CustomStringConvertible {
 
     var description: String {
         "\(family)\(hasCounters ? ", with counters" : "")\n" + steps.map(\.description).joined(separator: "\n")
+    }
+}
+
+extension RandomObjects {
+    /// A change that now and then gives a service addresses and a node port that others have too.
+    fileprivate mutating func changeWithRivals() -> ObjectChange {
+        let change = change()
+        guard case .service(var service) = change else { return change }
+        if generator.chance(20) {
+            service.externalIPs = ["192.168.99.200", "2001:db8:99::200"].compactMap(IPAddress.init)
+        }
+        if service.kind != .clusterIP, generator.chance(10), !service.ports.isEmpty {
+            service.ports[0].nodePort = 30_999
+        }
+        return .service(service)
     }
 }
 
@@ -168,7 +183,7 @@ private struct HistoryRun {
         case .sync(let change): try await sync(meanwhile: change)
         case .lostAnswer:
             guard let transaction = table.nextTransaction() else { break }
-            try await peer.commit(NFTablesBatch(transaction))
+            try await commit(transaction)
             table.didFail()
         case .refusal: return try await refuse()
         case .cleanUp: try await cleanUp()
@@ -192,9 +207,21 @@ private struct HistoryRun {
     private mutating func sync(meanwhile change: ObjectChange? = nil) async throws {
         guard let transaction = table.nextTransaction() else { return }
         if let change { take(change) }
-        try await peer.commit(NFTablesBatch(transaction))
+        try await commit(transaction)
         now += .milliseconds(100)
         table.didCommit(at: now)
+    }
+
+    private func commit(_ transaction: NFTTransaction) async throws {
+        let batch = NFTablesBatch(transaction)
+        do {
+            try await peer.commit(batch)
+        } catch var failure as NFTablesReply.Failure {
+            if let message = failure.message, let object = batch.object(ofMessage: message, at: failure.offset) {
+                failure.sentence += ": \(object)"
+            }
+            throw failure
+        }
     }
 
     private mutating func refuse() async throws -> String? {
@@ -202,7 +229,7 @@ private struct HistoryRun {
         let before = try await read().map(TableContents.init)
         transaction.changes.append(.deleteChain("never there"))
         do {
-            try await peer.commit(NFTablesBatch(transaction))
+            try await commit(transaction)
             return "a chain that is not there was deleted"
         } catch let failure as NFTablesReply.Failure where failure.kind == "refused" {
             table.didFail()
@@ -214,7 +241,7 @@ private struct HistoryRun {
     private mutating func cleanUp() async throws {
         now += .seconds(2)
         guard let transaction = table.cleanUp(now: now) else { return }
-        try await peer.commit(NFTablesBatch(transaction))
+        try await commit(transaction)
         table.didCommit(at: now)
     }
 
@@ -244,7 +271,7 @@ private struct HistoryRun {
         // The ids of affinity depend on the history, so they are taken from it.
         fresh.adoptIDs(from: found)
         guard let full = fresh.nextTransaction() else { return "a process that has just begun commits nothing" }
-        try await peer.commit(NFTablesBatch(full))
+        try await commit(full)
         guard let whole = try await read() else { return "no table after a full commit" }
         let difference = TableContents(found).difference(from: TableContents(whole))
         return difference.map { "not what a full commit makes: \($0)" }

@@ -125,11 +125,11 @@ struct NFTablesKernelTests {
         #expect(try await looks())
     }
 
-    @Test("who writes before everything is written does not matter: nothing of it is left")
-    func beforeEverything() async throws {
+    @Test("who wrote before everything is written does not matter: nothing of it is left", arguments: [[], [.rival]])
+    fileprivate func beforeEverything(answers: [FakeNFTables.Answer]) async throws {
         try await commit(full: true)
         try await commit(.rival)
-        try await commit(full: true, .rival)
+        try await commit(full: true, beside: answers)
         #expect(try await !looks())
         #expect(tables.state.withLock(\.reads) == [])
     }
