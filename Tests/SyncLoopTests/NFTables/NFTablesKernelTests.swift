@@ -125,11 +125,11 @@ struct NFTablesKernelTests {
         #expect(try await looks())
     }
 
-    @Test("who wrote before everything is written does not matter: nothing of it is left", arguments: [[], [.rival]])
-    fileprivate func beforeEverything(answers: [FakeNFTables.Answer]) async throws {
+    @Test("who wrote before everything is written does not matter: nothing of it is left", arguments: [false, true])
+    func beforeEverything(isRepeated: Bool) async throws {
         try await commit(full: true)
         try await commit(.rival)
-        try await commit(full: true, beside: answers)
+        try await commit(full: true, beside: isRepeated ? [.rival] : [])
         #expect(try await !looks())
         #expect(tables.state.withLock(\.reads) == [])
     }
