@@ -110,6 +110,10 @@ let package = Package(
         .executableTarget(
             name: "netlink-peer", dependencies: ["BatchApplier", "ProxyCore"], path: "Tests/NetlinkPeer",
             swiftSettings: settings),
+        // Commits and reads tables of nf_tables inside the namespaces of kernel tests, for a test outside.
+        .executableTarget(
+            name: "nftables-peer", dependencies: ["BatchApplier", "ProxyCore", "TestSupport"],
+            path: "Tests/NFTablesPeer", swiftSettings: settings),
         // An API server for tests: lists, watches, bookmarks, both encodings, and faults on demand.
         .target(
             name: "TestAPIServer",
@@ -170,14 +174,17 @@ let package = Package(
             ],
             swiftSettings: settings),
         .testTarget(
-            name: "SyncLoopTests", dependencies: ["SyncLoop", "ChainRenderer", "TestSupport"], swiftSettings: settings),
+            name: "SyncLoopTests", dependencies: ["SyncLoop", "ChainRenderer", "NFTBackend", "TestSupport"],
+            swiftSettings: settings),
         .testTarget(
             name: "BatchApplierTests", dependencies: ["BatchApplier", "netlink-peer", "TestSupport"],
             swiftSettings: settings),
         .testTarget(
             name: "SwitchyardTests",
             dependencies: [
-                "switchyard", "traffic-peer", "test-api-server", "TestAPIServer", "ProxyCore", "TestSupport",
+                "switchyard", "traffic-peer", "test-api-server", "nftables-peer", "TestAPIServer", "BatchApplier",
+                "NFTBackend", "ProxyCore", "SyncLoop", "TestSupport",
+                .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: settings),
     ]

@@ -37,10 +37,20 @@ struct BatchNamingTests {
         for (last, service) in [(UInt8(1), "ns1/web:http"), (2, "ns1/dns:dns")] {
             let address: [UInt8] = [172, 30, 1, last]
             let place = try #require(message.indices.first { message[$0...].starts(with: address) })
-            #expect(batch.object(ofMessage: 3, at: place)?.hasSuffix(" of service-ips (\(service))") == true)
+            let name = "element 172.30.1.\(last) . tcp . 80 of service-ips (\(service))"
+            #expect(batch.object(ofMessage: 3, at: place) == name)
         }
         for place in [0, 20, message.count, .max] {
             #expect(batch.object(ofMessage: 3, at: place) == "elements of service-ips")
         }
+    }
+
+    @Test("that nobody knows the type of is shown byte by byte")
+    func unknownSet() throws {
+        let change = NFTChange.addElement(NFTElement(set: "strangers", key: [.port(80), .number(0)]))
+        let batch = NFTablesBatch(
+            NFTTransaction(.init(family: .ipv4, name: "switchyard", comment: nil), [change]))
+        let place = try #require(batch.bytes.indices.first { batch.bytes[$0...].starts(with: [0, 80, 0, 0]) })
+        #expect(batch.object(ofMessage: 0, at: place) == "element 0x0050000000000000 of strangers")
     }
 }

@@ -13,11 +13,14 @@ public actor NFTablesApplier {
 
     nonisolated public var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
-    /// - Parameter timeout: how long an answer of the kernel is waited for. A transaction that replaces all rules of
-    ///   10,000 services takes it half a second.
-    public init(timeout: Duration = .seconds(60)) {
-        // Each message that is refused takes close to 1 KB of the receive buffer, and a transaction can have thousands.
-        options = .init(receiveBuffer: 32 << 20, sendBuffer: 64 << 20, timeout: timeout)
+    /// - Parameters:
+    ///   - receiveBuffer: bytes. Each message that is refused takes close to 1 KB of it, and a transaction can have
+    ///     thousands; nil is enough for them.
+    ///   - sendBuffer: bytes. It takes a whole transaction; nil is enough for one of 100,000 services.
+    ///   - timeout: how long an answer of the kernel is waited for. A transaction that replaces all rules of 10,000
+    ///     services takes it half a second.
+    public init(receiveBuffer: Int? = nil, sendBuffer: Int? = nil, timeout: Duration = .seconds(60)) {
+        options = .init(receiveBuffer: receiveBuffer ?? 32 << 20, sendBuffer: sendBuffer ?? 64 << 20, timeout: timeout)
     }
 
     /// The number of the last transaction in this network namespace, of whatever family and table
@@ -30,7 +33,9 @@ public actor NFTablesApplier {
     ///
     /// - Parameter generation: the transaction is refused with `isOutdated`, and nothing changed, if another one came
     ///   after the one of this number. Without it nothing is asked.
+    /// - Throws: nothing was sent where the batch has a `fault`.
     public func commit(_ batch: NFTablesBatch, after generation: UInt32? = nil) throws(NFTablesError) -> UInt32? {
+        if let fault = batch.fault { throw NFTablesError(fault: fault) }
         guard !batch.isEmpty else { return generation }
         let failures = try withSocket { socket throws(NetlinkError) in
             // Handed over, as it can be large.

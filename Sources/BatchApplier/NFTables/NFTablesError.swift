@@ -8,6 +8,8 @@ public struct NFTablesError: Error, Hashable, Sendable, CustomStringConvertible 
         case outdated
         /// The kernel refused messages.
         case refused
+        /// The batch was not sent: its fault says why.
+        case incomplete
         /// The kernel cannot do it at all, or this process may not: repeating is of no use.
         case unsupported
         /// It is not known whether the transaction was committed: the table has to be read.
@@ -48,6 +50,13 @@ public struct NFTablesError: Error, Hashable, Sendable, CustomStringConvertible 
         let reason = error.explanation.map { ": \($0)" } ?? ""
         let others = count > 0 ? ", and \(count) more" : ""
         sentence = "nf_tables refused the transaction (\(error.errno)\(reason)\(others))"
+    }
+
+    /// A batch that lacks something, so that nothing of it was sent.
+    init(fault: String) {
+        kind = .incomplete
+        sentence = "the transaction is not whole and was not sent: \(fault)"
+        errno = .noMemory
     }
 
     /// What does not change by being tried again: no rights, no nf_tables in the kernel.

@@ -2,6 +2,8 @@ import CNftnl
 
 /// Makes libnftnl's form of an expression.
 enum NFTExpressionEncoder {
+    /// Nil for one that libnftnl does not know, or has no memory for.
+    ///
     /// - Parameter setNumbers: by which sets are named that the same transaction makes without a name of their own.
     static func encode(_ expression: NFTExpression, setNumbers: [String: UInt32]) -> OpaquePointer? {
         guard let object = nftnl_expr_alloc(expression.kernelName) else { return nil }
@@ -137,7 +139,7 @@ private struct ExpressionWriter {
 
 extension NFTExpression {
     /// What the kernel calls its kind.
-    fileprivate var kernelName: String {
+    var kernelName: String {
         switch self {
         case .payload, .storePayload: "payload"
         case .meta, .storeMeta: "meta"

@@ -6,6 +6,8 @@ struct NFTMessageWriter {
     private let family: IPFamily
     private(set) var bytes: [UInt8] = []
     private(set) var offsets: [Int] = []
+    /// What could not be written, the first of it: the messages then say less than was meant.
+    private(set) var fault: String?
 
     /// A list within a message has less than 64 KiB; all else is far smaller.
     private static let longestMessage = 128 << 10
@@ -16,19 +18,23 @@ struct NFTMessageWriter {
 
     /// Adds a message whose attributes `body` writes by libnftnl, which knows no end of the room that it is given.
     mutating func append(_ type: nf_tables_msg_types, flags: Int32, _ body: (UnsafeMutablePointer<nlmsghdr>) -> Void) {
-        let start = bytes.count
-        offsets.append(start)
+        offsets.append(bytes.count)
         withUnsafeTemporaryAllocation(byteCount: Self.longestMessage, alignment: 8) { room in
             let header = nftnl_nlmsg_build_hdr(
                 room.baseAddress?.assumingMemoryBound(to: CChar.self),
                 UInt16(NFNL_SUBSYS_NFTABLES) << 8 | UInt16(truncatingIfNeeded: type.rawValue),
                 UInt16(family.netfilterNumber), UInt16(truncatingIfNeeded: flags), 0)
-            guard let header else { return }
+            guard let header else { return fail("a message") }
             body(header)
             let length = min(Int(header.pointee.nlmsg_len), room.count)
             bytes.append(contentsOf: UnsafeRawBufferPointer(rebasing: room[..<length]))
         }
         while bytes.count % 4 != 0 { bytes.append(0) }
+    }
+
+    /// Notes that libnftnl has no memory for something, or does not know it.
+    mutating func fail(_ object: String) {
+        if fault == nil { fault = "libnftnl does not take \(object)" }
     }
 }
 
@@ -57,17 +63,21 @@ struct NFTElementList {
     }
 
     mutating func write(to messages: inout NFTMessageWriter) {
-        guard !elements.isEmpty, let object = nftnl_set_alloc() else { return }
+        guard !elements.isEmpty else { return }
+        guard let object = nftnl_set_alloc() else { return messages.fail("elements of \(set)") }
         // With its elements.
         defer { nftnl_set_free(object) }
         nftnl_set_set_str(object, UInt16(NFTNL_SET_TABLE.rawValue), table)
         nftnl_set_set_str(object, UInt16(NFTNL_SET_NAME.rawValue), set)
         if let number { nftnl_set_set_u32(object, UInt16(NFTNL_SET_ID.rawValue), number) }
         for element in elements {
-            if let encoded = Self.encode(element) { nftnl_set_elem_add(object, encoded) }
+            guard let encoded = Self.encode(element) else { return messages.fail("an element of \(set)") }
+            nftnl_set_elem_add(object, encoded)
         }
         elements.removeAll(keepingCapacity: true)
-        guard let iterator = nftnl_set_elems_iter_create(object) else { return }
+        guard let iterator = nftnl_set_elems_iter_create(object) else {
+            return messages.fail("elements of \(set)")
+        }
         defer { nftnl_set_elems_iter_destroy(iterator) }
         var hasMore = true
         while hasMore {

@@ -3,7 +3,7 @@ public import ProxyCore
 
 extension NFTablesBatch {
     /// The messages of a transaction, in the order of its changes. Elements of one set share messages where they follow
-    /// each other, or where they come at the end.
+    /// each other, or where they come at the end. Where libnftnl does not take something, the batch has a `fault`.
     public init(_ transaction: NFTTransaction) {
         var encoder = NFTEncoder(transaction.table)
         for change in transaction.steps { encoder.append(change) }
@@ -13,11 +13,12 @@ extension NFTablesBatch {
         self.init(
             family: transaction.table.family, table: transaction.table.name, bytes: encoder.messages.bytes,
             offsets: encoder.messages.offsets)
+        fault = encoder.messages.fault
     }
 }
 
 /// Turns changes into messages.
-private struct NFTEncoder {
+struct NFTEncoder {
     private let table: NFTTable.Identity
     private var compiler: RuleCompiler
     private var setNumber: UInt32 = 0
@@ -25,7 +26,7 @@ private struct NFTEncoder {
     private var elements: NFTElementList?
     /// The same, of all sets, for those that come at the end.
     private var lastElements: [String: NFTElementList] = [:]
-    var messages: NFTMessageWriter
+    private(set) var messages: NFTMessageWriter
 
     init(_ table: NFTTable.Identity) {
         self.table = table
@@ -63,7 +64,7 @@ private struct NFTEncoder {
     // MARK: Tables, chains, counters
 
     private mutating func appendTable(_ type: nf_tables_msg_types, _ name: String, comment: String?) {
-        guard let object = nftnl_table_alloc() else { return }
+        guard let object = nftnl_table_alloc() else { return messages.fail("table \(name)") }
         defer { nftnl_table_free(object) }
         nftnl_table_set_str(object, UInt16(NFTNL_TABLE_NAME.rawValue), name)
         if let comment {
@@ -93,7 +94,7 @@ private struct NFTEncoder {
     private mutating func appendChain(
         _ type: nf_tables_msg_types, _ name: String, _ body: (OpaquePointer) -> Void
     ) {
-        guard let object = nftnl_chain_alloc() else { return }
+        guard let object = nftnl_chain_alloc() else { return messages.fail("chain \(name)") }
         defer { nftnl_chain_free(object) }
         nftnl_chain_set_str(object, UInt16(NFTNL_CHAIN_TABLE.rawValue), table.name)
         nftnl_chain_set_str(object, UInt16(NFTNL_CHAIN_NAME.rawValue), name)
@@ -103,7 +104,7 @@ private struct NFTEncoder {
     }
 
     private mutating func appendCounter(_ type: nf_tables_msg_types, _ name: String) {
-        guard let object = nftnl_obj_alloc() else { return }
+        guard let object = nftnl_obj_alloc() else { return messages.fail("counter \(name)") }
         defer { nftnl_obj_free(object) }
         nftnl_obj_set_str(object, UInt16(NFTNL_OBJ_TABLE), table.name)
         nftnl_obj_set_str(object, UInt16(NFTNL_OBJ_NAME), name)
@@ -124,23 +125,37 @@ private struct NFTEncoder {
             for element in set.elements { list.add(element, &messages) }
             list.write(to: &messages)
         }
+        append(compiled.expressions, setNumbers: numbers, comment: rule.comment, to: chain)
+    }
+
+    /// A rule of expressions.
+    ///
+    /// - Parameter setNumbers: by which sets are named that the same transaction makes without a name of their own.
+    mutating func append(
+        _ expressions: [NFTExpression], setNumbers: [String: UInt32] = [:], comment: String? = nil, to chain: String
+    ) {
+        var unknown: NFTExpression?
         appendRule(NFT_MSG_NEWRULE, flags: NLM_F_CREATE | NLM_F_APPEND, of: chain) { object in
-            for expression in compiled.expressions {
-                if let encoded = NFTExpressionEncoder.encode(expression, setNumbers: numbers) {
-                    nftnl_rule_add_expr(object, encoded)
+            for expression in expressions {
+                // A rule without one of its matches would do to all packets what was meant for some.
+                guard let encoded = NFTExpressionEncoder.encode(expression, setNumbers: setNumbers) else {
+                    unknown = expression
+                    return
                 }
+                nftnl_rule_add_expr(object, encoded)
             }
-            if let comment = rule.comment {
+            if let comment {
                 let data = NFTUserData.comment(Comment.shortened(comment))
                 nftnl_rule_set_data(object, UInt16(NFTNL_RULE_USERDATA.rawValue), data, UInt32(data.count))
             }
         }
+        if let unknown { messages.fail("the expression \(unknown.kernelName) in a rule of chain \(chain)") }
     }
 
     private mutating func appendRule(
         _ type: nf_tables_msg_types, flags: Int32, of chain: String, _ body: (OpaquePointer) -> Void
     ) {
-        guard let object = nftnl_rule_alloc() else { return }
+        guard let object = nftnl_rule_alloc() else { return messages.fail("a rule of chain \(chain)") }
         // With its expressions.
         defer { nftnl_rule_free(object) }
         nftnl_rule_set_str(object, UInt16(NFTNL_RULE_TABLE.rawValue), table.name)
@@ -154,7 +169,10 @@ private struct NFTEncoder {
     /// Returns the number by which the rules and elements of the transaction name the set.
     @discardableResult
     private mutating func append(_ set: NFTKernelTable.Set) -> UInt32 {
-        guard let object = nftnl_set_alloc() else { return 0 }
+        guard let object = nftnl_set_alloc() else {
+            messages.fail("set \(set.name)")
+            return 0
+        }
         defer { nftnl_set_free(object) }
         setNumber += 1
         func put(_ attribute: nftnl_set_attr, _ number: UInt32) {
@@ -184,25 +202,23 @@ private struct NFTEncoder {
     }
 
     private mutating func deleteSet(_ name: String) {
-        Self.withSet(name, of: table) { object in
+        withSet(name) { object, messages in
             messages.append(NFT_MSG_DELSET, flags: 0) { nftnl_set_nlmsg_build_payload($0, object) }
         }
     }
 
     private mutating func flushElements(of name: String) {
-        Self.withSet(name, of: table) { object in
+        withSet(name) { object, messages in
             messages.append(NFT_MSG_DELSETELEM, flags: 0) { nftnl_set_elems_nlmsg_build_payload($0, object) }
         }
     }
 
-    private static func withSet(
-        _ name: String, of table: NFTTable.Identity, _ body: (OpaquePointer) -> Void
-    ) {
-        guard let object = nftnl_set_alloc() else { return }
+    private mutating func withSet(_ name: String, _ body: (OpaquePointer, inout NFTMessageWriter) -> Void) {
+        guard let object = nftnl_set_alloc() else { return messages.fail("set \(name)") }
         defer { nftnl_set_free(object) }
         nftnl_set_set_str(object, UInt16(NFTNL_SET_TABLE.rawValue), table.name)
         nftnl_set_set_str(object, UInt16(NFTNL_SET_NAME.rawValue), name)
-        body(object)
+        body(object, &messages)
     }
 
     // MARK: Elements

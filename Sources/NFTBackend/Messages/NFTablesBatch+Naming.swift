@@ -20,7 +20,7 @@ extension NFTablesBatch {
             case NFT_MSG_NEWCHAIN, NFT_MSG_DELCHAIN: return Self.chain(header).map { "chain \($0)" }
             case NFT_MSG_NEWRULE, NFT_MSG_DELRULE: return Self.chainOfRule(header).map { "a rule of chain \($0)" }
             case NFT_MSG_NEWSET, NFT_MSG_DELSET: return Self.set(header).map { "set \($0)" }
-            case NFT_MSG_NEWSETELEM, NFT_MSG_DELSETELEM: return Self.element(message, offset)
+            case NFT_MSG_NEWSETELEM, NFT_MSG_DELSETELEM: return element(message, offset)
             default: return nil
             }
         }
@@ -48,8 +48,8 @@ extension NFTablesBatch {
     }
 
     /// The element in whose bytes the offset lies; where it lies in none, the set alone.
-    private static func element(_ message: [UInt8], _ offset: Int?) -> String? {
-        let places = elements(in: message)
+    private func element(_ message: [UInt8], _ offset: Int?) -> String? {
+        let places = Self.elements(in: message)
         var message = message
         // libnftnl numbers the elements that it writes, and reads only those of type NFTA_LIST_ELEM.
         for place in places {
@@ -76,15 +76,18 @@ extension NFTablesBatch {
         return "elements of \(name)"
     }
 
-    private static func describe(_ element: OpaquePointer, of set: String) -> String {
+    private func describe(_ element: OpaquePointer, of set: String) -> String {
         func bytes(_ attribute: Int) -> UnsafeRawBufferPointer {
             var length: UInt32 = 0
             let start = nftnl_set_elem_get(element, UInt16(attribute), &length)
             return UnsafeRawBufferPointer(start: start, count: start == nil ? 0 : Int(length))
         }
-        let key = bytes(Int(NFTNL_SET_ELEM_KEY)).map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+        // A batch of elements does not say what their keys are made of; of our own sets it is known.
+        let sets = table == SharedMapsName.table ? SharedMapsSettings.sets(hasNodePortIPs: true, hasCounters: true) : []
+        let type = sets.first { $0.name == set }?.key.number(family) ?? 0
+        let key = NFTValueText.text(Array(bytes(Int(NFTNL_SET_ELEM_KEY))), type: type)
         let comment = NFTUserData.text(0, in: bytes(Int(NFTNL_SET_ELEM_USERDATA)))
-        return "element 0x\(key) of \(set)" + (comment.map { " (\($0))" } ?? "")
+        return "element \(key) of \(set)" + (comment.map { " (\($0))" } ?? "")
     }
 
     /// Where each element of the message's list is.

@@ -27,6 +27,10 @@ struct SharedMapsSettings: Hashable {
     // MARK: - Containers
 
     var sets: [NFTSet] {
+        Self.sets(hasNodePortIPs: nodePortIPs != nil, hasCounters: options.perServiceCounters)
+    }
+
+    static func sets(hasNodePortIPs: Bool, hasCounters: Bool) -> [NFTSet] {
         let destination: [NFTType] = [.address, .protocol, .port]
         var sets = [
             NFTSet(name: SharedMapsName.clusterIPs, key: [.address]),
@@ -37,13 +41,13 @@ struct SharedMapsSettings: Hashable {
             NFTSet(name: SharedMapsName.noEndpointNodePorts, key: [.protocol, .port], datum: .verdict),
             NFTSet(name: SharedMapsName.firewallIPs, key: destination, datum: .verdict),
         ]
-        if nodePortIPs != nil { sets.append(NFTSet(name: SharedMapsName.nodePortIPs, key: [.address])) }
-        if options.perServiceCounters {
+        if hasNodePortIPs { sets.append(NFTSet(name: SharedMapsName.nodePortIPs, key: [.address])) }
+        if hasCounters {
             sets.append(NFTSet(name: SharedMapsName.serviceCounters, key: destination, datum: .counter))
         }
         for transport in [TransportProtocol.tcp, .udp, .sctp] {
-            sets.append(Self.endpointMap(.address, transport))
-            sets.append(Self.endpointMap(.nodePort, transport))
+            sets.append(endpointMap(.address, transport))
+            sets.append(endpointMap(.nodePort, transport))
         }
         sets.append(
             NFTSet(

@@ -9,6 +9,9 @@ public struct NFTablesBatch: Hashable, Sendable {
     public var bytes: [UInt8]
     /// Where each message begins in `bytes`.
     public var offsets: [Int]
+    /// What could not be written as a message, so that the batch says less than was meant and must not be committed;
+    /// nil if it is whole.
+    public var fault: String?
 
     public init(family: IPFamily, table: String, bytes: [UInt8] = [], offsets: [Int] = []) {
         self.family = family
