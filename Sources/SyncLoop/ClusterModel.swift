@@ -166,14 +166,18 @@ extension ClusterModel {
 
     /// Plans and renders what has changed. Until `endSync` is called the rules of the family stay as they are, so that
     /// a change that comes meanwhile is not taken for committed.
-    func beginSync(_ family: IPFamily, full: Bool) -> SyncWork<Renderer.Batch>? {
+    ///
+    /// - Parameter remains: what of the kernel goes on in a full sync.
+    func beginSync(
+        _ family: IPFamily, full: Bool, _ remains: Renderer.Remains? = nil
+    ) -> SyncWork<Renderer.Batch>? {
         // Taken out meanwhile, so that it is changed in place.
         guard var rules = families.removeValue(forKey: family) else { return nil }
         defer { families[family] = rules }
         let node = NodePlan(
             settings.configuration, mode: settings.mode, family: family, nodeName: settings.nodeName,
             node: self.node, facts: rules.facts)
-        return rules.beginSync(state, node, full: full)
+        return rules.beginSync(state, node, full: full, remains)
     }
 
     /// Returns the flows that must be looked at now that the kernel has the rules; nil if none.

@@ -7,6 +7,8 @@ import ProxyCore
 protocol FamilyKernel: Actor {
     associatedtype Renderer: FamilyRenderer
 
+    /// Reads what is in the kernel that goes on where everything is replaced; nil if nothing does.
+    func remains() async -> Renderer.Remains?
     /// Commits all batches, or fails at one.
     func commit(_ work: SyncWork<Renderer.Batch>) async throws(SyncFailure) -> CommitReport
     /// Compares everything with what was committed last, beside the syncs.
@@ -18,6 +20,10 @@ protocol FamilyKernel: Actor {
     func look() async throws -> LookOutcome
     /// Waits until somebody else changes what is ours; nil where nobody does in the time.
     nonisolated func nextForeignWriter(within time: Duration) async -> NFTablesWriter?
+}
+
+extension FamilyKernel where Renderer.Remains == Never {
+    func remains() async -> Never? { nil }
 }
 
 /// What a successful commit tells.

@@ -73,7 +73,8 @@ extension FamilyLoop {
         let start = Instant.now
         let isFull = schedule.needsFullSync
         schedule.syncBegan()
-        guard let work = await model.beginSync(family, full: isFull) else { return }
+        let remains = isFull ? await kernel.remains() : nil
+        guard let work = await model.beginSync(family, full: isFull, remains) else { return }
         guard !work.batches.isEmpty else {
             await end(succeeded: true)
             return

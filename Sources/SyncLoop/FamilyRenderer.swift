@@ -9,6 +9,8 @@ protocol FamilyRenderer: Sendable {
     associatedtype Batch: Sendable
     /// What the kernel is compared with.
     associatedtype Audit: Sendable
+    /// What is in the kernel that goes on in batches of everything.
+    associatedtype Remains: Sendable = Never
 
     var node: NodePlan { get }
     var servicePortCount: Int { get }
@@ -19,6 +21,8 @@ protocol FamilyRenderer: Sendable {
     mutating func update(_ touched: some Sequence<ObjectName>, from state: ClusterState)
     /// Takes over another node plan, and what of the cluster's own objects matters to the node's rules.
     mutating func update(_ node: NodePlan, from state: ClusterState)
+    /// The next batches, which are those of everything, are to take the place of what was found.
+    mutating func willReplace(_ remains: Remains)
     /// To be committed one after the other; empty if the kernel has everything.
     mutating func nextBatches() -> [Batch]
     /// The services to be served first where nothing is served yet; nil where that would save no time.
@@ -35,6 +39,10 @@ protocol FamilyRenderer: Sendable {
 
 extension FamilyRenderer {
     var leftoversEndAfter: Duration? { nil }
+}
+
+extension FamilyRenderer where Remains == Never {
+    mutating func willReplace(_ remains: Never) {}
 }
 
 /// What a sync has to commit.

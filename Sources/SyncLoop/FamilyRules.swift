@@ -32,7 +32,9 @@ struct FamilyRules<Renderer: FamilyRenderer> {
     }
 
     /// Takes over what was noted, and returns what has to be committed.
-    mutating func beginSync(_ state: ClusterState, _ node: NodePlan, full: Bool) -> SyncWork<Renderer.Batch> {
+    mutating func beginSync(
+        _ state: ClusterState, _ node: NodePlan, full: Bool, _ remains: Renderer.Remains?
+    ) -> SyncWork<Renderer.Batch> {
         let start = ContinuousClock.now
         if rules == nil {
             rules = makeRules(node)
@@ -48,6 +50,7 @@ struct FamilyRules<Renderer: FamilyRenderer> {
             flows.update(touched, from: state, in: node.context)
             if full { rules?.didFail() }
         }
+        if let remains { rules?.willReplace(remains) }
         let isFull = rules?.isEverythingPending ?? true
         let batches = rules?.nextBatches() ?? []
         defer { (touched, isNodeStale, pendingSince) = ([], false, nil) }

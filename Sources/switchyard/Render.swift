@@ -35,8 +35,7 @@ struct Render: AsyncParsableCommand {
     )
     var part: Part?
 
-    @Option(help: "How nftables mode lays out its rules: shared-maps, if it is not given, or kube-proxy.")
-    var layout: NFTLayout?
+    @OptionGroup var nftables: NFTOptions
 
     @Flag(help: "Adds rules that count packets in the kernel's accounting objects (nfnetlink_acct).")
     var nfacct = false
@@ -57,7 +56,12 @@ struct Render: AsyncParsableCommand {
         if all, nfacct {
             throw ValidationError("--nfacct has no use with --all, which writes the files with and without.")
         }
-        if all, layout != nil { throw ValidationError("--layout has no use with --all, which writes kube-proxy's.") }
+        if all, nftables.layout != nil {
+            throw ValidationError("--layout has no use with --all, which writes kube-proxy's.")
+        }
+        if all, nftables.serviceCounters {
+            throw ValidationError("--service-counters has no use with --all, which writes the layout kube-proxy.")
+        }
     }
 
     func run() async throws {
@@ -82,9 +86,11 @@ struct Render: AsyncParsableCommand {
 
     private func allFiles(_ input: ClusterInput) -> [File] {
         let facts = HostFacts(of: input.node)
+        var kubeProxy = nftables
+        kubeProxy.layout = .kubeProxy
         return (family?.families ?? IPFamily.allCases).flatMap { family in
             [false, true].map { Self.restoreFile(input, family, facts, accounting: $0) }
-                + [Self.nftFile(input, family, facts, .kubeProxy)]
+                + [Self.nftFile(input, family, facts, kubeProxy)]
         }
     }
 
@@ -99,13 +105,13 @@ struct Render: AsyncParsableCommand {
             throw refusal(
                 "--part \(part.rawValue): mode \(input.mode.rawValue) has \(ofMode.rawValue) only; say --mode")
         }
+        try nftables.require(input.mode)
         switch ofMode {
         case .restore:
-            if layout != nil { throw refusal("--layout: mode iptables has one layout only; say --mode nftables") }
             return Self.restoreFile(input, family, facts, accounting: nfacct)
         case .nft:
             if nfacct { throw refusal("--nfacct: mode nftables has no such rules; say --mode iptables") }
-            return Self.nftFile(input, family, facts, layout ?? .sharedMaps)
+            return Self.nftFile(input, family, facts, nftables)
         }
     }
 
@@ -123,11 +129,11 @@ struct Render: AsyncParsableCommand {
     }
 
     private static func nftFile(
-        _ input: ClusterInput, _ family: IPFamily, _ facts: HostFacts, _ layout: NFTLayout
+        _ input: ClusterInput, _ family: IPFamily, _ facts: HostFacts, _ options: NFTOptions
     ) -> File {
         File(
             name: "nftables.\(family.shortName).nft",
-            text: input.nftablesText(family, facts: facts, layout: layout))
+            text: input.nftablesText(family, facts: facts, options: options))
     }
 
     /// True if the file at `path` has the text. Says on standard output what differs.

@@ -33,7 +33,9 @@ extension NFTKernelTable {
         }
         var identity = table.identity
         identity.comment = identity.comment.map(Comment.shortened)
-        self.init(identity: identity, chains: chains, sets: sets + anonymous, counters: counters.sorted())
+        self.init(
+            identity: identity, chains: chains, sets: sets + anonymous,
+            counters: counters.sorted().map { NFTCounter(name: $0) })
     }
 }
 

@@ -46,6 +46,11 @@ extension SharedMapsTable {
         }
     }
 
+    /// The counters that are wanted, in the order of their service ports.
+    public var counterNames: [String] {
+        settings.options.perServiceCounters ? entries.keys.sorted().map(SharedMapsName.counter) : []
+    }
+
     func content(of door: Door, _ name: ServicePortName) -> DoorContent? {
         entries[name]?.doors(settings.options).first { $0.door == door }?.content
     }
@@ -63,7 +68,10 @@ extension SharedMapsTable {
     /// transaction that adds ours. What clients were remembered for services with affinity is forgotten.
     ///
     /// `nextTransaction` gives it where nothing is known of the kernel; only then may it be followed by `didCommit`.
-    public func fullTransaction() -> NFTTransaction {
+    public func fullTransaction() -> NFTTransaction { fullTransaction(counters: [:]) }
+
+    /// - Parameter counters: what counters go on from.
+    func fullTransaction(counters: [String: NFTCounter]) -> NFTTransaction {
         let (table, elements) = ruleset()
         var steps: [NFTChange] = [
             .addTable, .deleteTable(name: SharedMapsName.table), .addTable,
@@ -71,9 +79,7 @@ extension SharedMapsTable {
         ]
         steps += table.chains.map { .addChain(NFTChain(name: $0.name, hook: $0.hook)) }
         steps += table.sets.map(NFTChange.addSet)
-        if settings.options.perServiceCounters {
-            steps += entries.keys.sorted().map { .addCounter(SharedMapsName.counter($0)) }
-        }
+        steps += counterNames.map { .addCounter(counters[$0] ?? NFTCounter(name: $0)) }
         for chain in table.chains { steps += chain.rules.map { .addRule($0, chain: chain.name) } }
         steps += elements.map(NFTChange.addElement)
         return NFTTransaction(settings.identity, steps)

@@ -23,32 +23,47 @@ extension SharedMapsTable {
         if ids.isExhausted { renumber() }
     }
 
-    /// Everything that is wanted in place of what an earlier run has left, in one transaction: only what clients are
-    /// remembered for stays. Without a table that could be taken over, `fullTransaction`.
+    /// Everything that is wanted in place of what is there, in one transaction: only what clients are remembered for,
+    /// and the counters that are still wanted, stay. Without anything that could, or where the kernel has refused that,
+    /// the table is deleted as a whole, and counters go on from what they had when it was read.
     ///
-    /// - Parameter found: the table as it is, with whose ids this one has been made (`adoptIDs`).
-    func transaction(replacing found: NFTKernelTable?) -> NFTTransaction {
-        let full = fullTransaction()
-        let wanted = NFTKernelTable(compiling: structure, elements: [])
-        guard let found, let old = found.sets.first(where: { $0.name == SharedMapsName.affinity }),
-            let new = wanted.sets.first(where: { $0.name == SharedMapsName.affinity }), old.hasSameShape(as: new)
-        else { return full }
+    /// - Parameter predecessor: the table as it is; if clients are kept, the one with whose ids this one has been made
+    ///   (`adoptIDs`).
+    /// - Returns: the transaction, and whether it leaves something in place.
+    func transaction(replacing predecessor: Predecessor?) -> (NFTTransaction, isReplacement: Bool) {
+        guard let predecessor else { return (fullTransaction(), false) }
+        let found = predecessor.table
+        let full = fullTransaction(
+            counters: Dictionary(found.counters.map { ($0.name, $0) }) { first, _ in first })
+        let keepsClients = predecessor.keepsClients && hasOurAffinity(found)
+        let wanted = Set(
+            full.changes.compactMap { if case .addCounter(let counter) = $0 { counter.name } else { nil } })
+        let kept = wanted.intersection(found.counters.map(\.name))
+        guard keepsClients || !kept.isEmpty, !isReplacementRefused else { return (full, false) }
         // Rules name sets, and elements name chains: so rules go first, then sets, then chains.
         var steps = found.chains.map { NFTChange.flushChain($0.name) }
-        steps += found.sets.filter { !$0.isAnonymous && $0.name != SharedMapsName.affinity }.map {
+        steps += found.sets.filter { !$0.isAnonymous && !(keepsClients && $0.name == SharedMapsName.affinity) }.map {
             .deleteSet($0.name)
         }
         steps += found.chains.map { .deleteChain($0.name) }
-        steps += found.counters.map { .deleteCounter($0) }
-        // Without the removal of the table at its beginning, and without that of the set.
+        steps += found.counters.filter { !kept.contains($0.name) }.map { .deleteCounter($0.name) }
+        // Without the removal of the table at its beginning, and without what stays.
         let rest = full.changes.filter { change in
             switch change {
             case .deleteTable(SharedMapsName.table): false
-            case .addSet(let set): set.name != SharedMapsName.affinity
+            case .addSet(let set): !(keepsClients && set.name == SharedMapsName.affinity)
+            case .addCounter(let counter): !kept.contains(counter.name)
             default: true
             }
         }
-        return NFTTransaction(full.table, steps + rest)
+        return (NFTTransaction(full.table, steps + rest), true)
+    }
+
+    private func hasOurAffinity(_ found: NFTKernelTable) -> Bool {
+        guard let old = found.sets.first(where: { $0.name == SharedMapsName.affinity }),
+            let new = settings.sets.first(where: { $0.name == SharedMapsName.affinity })
+        else { return false }
+        return old.hasSameShape(as: NFTKernelTable.Set(new, settings.node.family))
     }
 }
 

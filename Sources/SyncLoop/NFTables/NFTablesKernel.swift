@@ -15,6 +15,8 @@ actor NFTablesKernel: FamilyKernel {
     private let committed: @Sendable () async -> SharedMapsTable?
     /// Takes away what other modes have left, once the table is in place.
     private let takeOver: @Sendable () async -> Void
+    /// True if the table has counters, which go on where it is replaced.
+    private let keepsCounts: Bool
     private var hasTakenOver = false
     /// The last transaction that is known to have left our table as it should be; nil if none is.
     private var generation: UInt32?
@@ -25,12 +27,13 @@ actor NFTablesKernel: FamilyKernel {
     private var commitCount = 0
 
     init(
-        family: IPFamily, tables: any NFTablesAccess, logger: Logger,
+        family: IPFamily, tables: any NFTablesAccess, logger: Logger, keepsCounts: Bool = false,
         committed: @escaping @Sendable () async -> SharedMapsTable?, takeOver: @escaping @Sendable () async -> Void
     ) {
         self.family = family
         self.tables = tables
         self.logger = logger
+        self.keepsCounts = keepsCounts
         self.committed = committed
         self.takeOver = takeOver
     }
@@ -48,6 +51,17 @@ extension NFTablesApplier: NFTablesAccess {}
 // MARK: - Commit
 
 extension NFTablesKernel {
+    func remains() async -> NFTKernelTable? {
+        guard keepsCounts else { return nil }
+        do throws(NFTablesError) {
+            let dump = try await tables.read(family, table: NFTablesNames.sharedMaps, withElements: false)
+            return dump.map { NFTKernelTable($0, family) }
+        } catch {
+            logger.warning("the counters of services begin anew, as they cannot be read: \(error)")
+            return nil
+        }
+    }
+
     func commit(_ work: SyncWork<NFTablesBatch>) async throws(SyncFailure) -> CommitReport {
         isCommitting = true
         defer { isCommitting = false }

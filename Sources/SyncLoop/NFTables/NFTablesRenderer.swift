@@ -32,6 +32,13 @@ struct NFTablesRenderer: FamilyRenderer {
         if isContextChanged { table.update(plans.updateAll(from: state, in: node.context)) }
     }
 
+    mutating func willReplace(_ remains: NFTKernelTable) { table.keepCounts(of: remains) }
+
+    /// What each service port's counter says in the table that the kernel has.
+    func counts(in found: NFTKernelTable) -> [(service: ServicePortName, counter: NFTCounter)] {
+        table.counts(in: found)
+    }
+
     mutating func nextBatches() -> [NFTablesBatch] {
         if let predecessor { table.takeOver(predecessor) }
         predecessor = nil
