@@ -39,7 +39,8 @@ public struct Daemon: ServiceLifecycle.Service {
         ///   - tools: those of the families that are served.
         ///   - accounting: whether rules count packets in the kernel's accounting objects.
         case iptables(IPTablesVariant, tools: [IPTablesTools], accounting: Bool)
-        case nftables([IPFamily])
+        /// - Parameter serviceCounters: whether the connections to each service port are counted.
+        case nftables([IPFamily], serviceCounters: Bool)
     }
 
     private let options: Options
@@ -68,10 +69,10 @@ public struct Daemon: ServiceLifecycle.Service {
             var families: [ServedFamily<IPTablesKernel>] = []
             for tools in tools { families.append(await family(tools, variant, accounting, model)) }
             try await run(model, families, variant)
-        case .nftables(let families):
+        case .nftables(let families, let serviceCounters):
             let model: ClusterModel<NFTablesRenderer> = model(.nftables)
             var served: [ServedFamily<NFTablesKernel>] = []
-            for family in families { served.append(await self.family(family, model)) }
+            for family in families { served.append(await self.family(family, serviceCounters, model)) }
             try await run(model, served, nil)
         }
     }
@@ -114,7 +115,7 @@ public struct Daemon: ServiceLifecycle.Service {
     }
 
     private func family(
-        _ family: IPFamily, _ model: ClusterModel<NFTablesRenderer>
+        _ family: IPFamily, _ serviceCounters: Bool, _ model: ClusterModel<NFTablesRenderer>
     ) async -> ServedFamily<NFTablesKernel> {
         let access = options.access
         let applier = NFTablesApplier()
@@ -133,9 +134,11 @@ public struct Daemon: ServiceLifecycle.Service {
                     }
                 }
             })
+        let counts = serviceCounters ? NFTablesCounts(family: family, model: model) : nil
         return ServedFamily(
             family: family, kernel: kernel, facts: { await HostFacts(ofThisNode: access) },
-            makeRules: { NFTablesRenderer(node: $0, options: .init()) })
+            makeRules: { NFTablesRenderer(node: $0, options: .init(perServiceCounters: serviceCounters)) },
+            counts: { await counts?.read() })
     }
 
     private func logger(of family: IPFamily) -> Logger {
@@ -163,7 +166,13 @@ public struct Daemon: ServiceLifecycle.Service {
         let reporter = StatusReporter(
             options: options, mode: await model.mode, variant: variant, patience: periods.sync * 2,
             sourceDescription: sourceDescription, startedAt: Date(), source: { await model.source },
-            families: started.map { loop in { await loop.currentStatus() } }, conntrack: conntrack)
+            families: zip(started, families).map { loop, served in
+                {
+                    var status = await loop.currentStatus()
+                    status.services = await served.counts()
+                    return status
+                }
+            }, conntrack: conntrack)
         let server = try options.statusSocket.map { path in
             try StatusServer(path: path, status: { await reporter.status() })
         }
@@ -199,6 +208,8 @@ private struct ServedFamily<Kernel: FamilyKernel>: Sendable {
     /// What the host says of itself now.
     let facts: @Sendable () async -> HostFacts
     let makeRules: @Sendable (NodePlan) -> Kernel.Renderer
+    /// What services' counters say now; nil where nothing is counted.
+    var counts: @Sendable () async -> [DaemonStatus.ServiceCount]? = { nil }
 }
 
 extension Daemon {

@@ -27,11 +27,14 @@ struct Apply: AsyncParsableCommand {
         help: "Counts packets in the kernel's accounting objects (default: where the kernel has them).")
     var nfacct: Bool?
 
+    @OptionGroup var nftables: NFTOptions
+
     @Flag(help: "Prints what would be committed and commits nothing.")
     var dryRun = false
 
     func run() async throws {
         let input = try await ClusterInput(cluster)
+        try nftables.require(input.mode)
         if input.mode == .nftables { return try await applyNFTables(input) }
         try input.requireIPTables("applied")
         let variant = if let variant { variant } else { await IPTablesVariant.detect() }

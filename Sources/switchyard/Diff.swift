@@ -28,6 +28,8 @@ struct Diff: AsyncParsableCommand {
     @Option(help: "The iptables variant, legacy or nft; without it the node's own is found out.")
     var variant: IPTablesVariant?
 
+    @OptionGroup var nftables: NFTOptions
+
     @Flag(help: "Prints the differences as JSON.")
     var json = false
 
@@ -109,6 +111,7 @@ struct Diff: AsyncParsableCommand {
 
     private func compareLive() async throws -> [DiffReport.Result] {
         let input = try await ClusterInput(cluster)
+        try nftables.require(input.mode)
         if input.mode == .nftables { return await compareNFTables(input) }
         try input.requireIPTables("compared")
         let variant = if let variant { variant } else { await IPTablesVariant.detect() }

@@ -43,8 +43,7 @@ struct Explain: AsyncParsableCommand {
     @Option(help: "With --live: the iptables variant, legacy or nft; without it the node's own is found out.")
     var variant: IPTablesVariant?
 
-    @Option(help: "In nftables mode: the layout, shared-maps or kube-proxy.")
-    var layout = NFTLayout.sharedMaps
+    @OptionGroup var nftables: NFTOptions
 
     @Option(help: ArgumentHelp("An address of the node, beside those of its Node object.", valueName: "address"))
     var nodeAddress: [String] = []

@@ -22,11 +22,12 @@ struct ExplainedRules {
     init(_ options: Explain, _ families: Set<IPFamily>) async throws {
         let given = try options.nodeAddresses()
         if options.live, try await options.isNFTables() {
-            origin = .nftables(try await Self.liveTables(families))
+            origin = .nftables(try await Self.liveTables(families, options.nftables))
             local = LocalAddresses(given + (await NodeFacts.gather()).addresses.map(\.address))
             return
         }
         if options.live {
+            try options.nftables.require(.iptables)
             origin = .text(try await Self.liveRules(families, options.variant))
             local = LocalAddresses(given + (await NodeFacts.gather()).addresses.map(\.address))
             return
@@ -46,10 +47,14 @@ struct ExplainedRules {
         let input = try await ClusterInput(options.cluster)
         var facts = HostFacts(of: input.node)
         facts.addresses += given
+        try options.nftables.require(input.mode)
         if input.mode == .nftables {
             var tables: [IPFamily: NFTKernelTable] = [:]
             for family in families {
-                tables[family] = input.nftablesTable(family, facts: facts, layout: options.layout)
+                var table = input.nftablesTable(family, facts: facts, options: options.nftables)
+                // Nothing was counted, which is not to look like 0 packets.
+                table.counters = []
+                tables[family] = table
             }
             origin = .nftables(tables)
             local = LocalAddresses(facts.addresses)
@@ -125,12 +130,15 @@ extension ExplainedRules {
         }
     }
 
-    /// The tables of nftables mode in the kernel of this node: ours, else kube-proxy's.
-    private static func liveTables(_ families: Set<IPFamily>) async throws -> [IPFamily: NFTKernelTable] {
+    /// The tables of nftables mode in the kernel of this node: the layout's that is asked for, or else ours or
+    /// kube-proxy's, whichever is there.
+    private static func liveTables(
+        _ families: Set<IPFamily>, _ options: NFTOptions
+    ) async throws -> [IPFamily: NFTKernelTable] {
         var tables: [IPFamily: NFTKernelTable] = [:]
         let applier = NFTablesApplier()
         for family in families {
-            for name in NFTablesNames.all where tables[family] == nil {
+            for name in options.layout.map({ [$0.tableName] }) ?? NFTablesNames.all where tables[family] == nil {
                 let dump = try await applier.read(family, table: name, withElements: true)
                 tables[family] = dump.map { NFTKernelTable($0, family, table: name) }
             }

@@ -24,9 +24,11 @@ extension ClusterInput {
     }
 
     /// The layout of shared maps, with nothing committed of it.
-    func sharedMaps(_ family: IPFamily, facts: HostFacts) -> SharedMapsTable {
+    func sharedMaps(_ family: IPFamily, facts: HostFacts, serviceCounters: Bool) -> SharedMapsTable {
         let (node, plans) = nftablesPlans(family, facts: facts)
-        var table = SharedMapsTable(node: node, serviceRanges: state.serviceRanges(family))
+        var table = SharedMapsTable(
+            node: node, serviceRanges: state.serviceRanges(family),
+            options: .init(perServiceCounters: serviceCounters))
         // The ids of affinity are given in this order: equal runs are to give equal text.
         table.update(.init(changed: plans.all.sorted { $0.name < $1.name }))
         return table
@@ -39,7 +41,13 @@ extension Apply {
         var failed = false
         for family in family.onThisNode("committed") {
             do {
-                try await applyNFTables(input, family)
+                switch nftables.layout ?? .sharedMaps {
+                case .sharedMaps: try await applySharedMaps(input, family)
+                case .kubeProxy: try await applyKubeProxyLayout(input, family)
+                }
+            } catch let error as NFTProgramError {
+                Console.report("switchyard: error: \(family.rawValue): \(error)")
+                failed = true
             } catch let error as NFTablesError {
                 Console.report("switchyard: error: \(family.rawValue): \(error)")
                 failed = true
@@ -48,8 +56,9 @@ extension Apply {
         if failed { throw ExitStatus.failed }
     }
 
-    private func applyNFTables(_ input: ClusterInput, _ family: IPFamily) async throws {
-        var table = input.sharedMaps(family, facts: await HostFacts(ofThisNode: NodeAccess()))
+    private func applySharedMaps(_ input: ClusterInput, _ family: IPFamily) async throws {
+        var table = input.sharedMaps(
+            family, facts: await HostFacts(ofThisNode: NodeAccess()), serviceCounters: nftables.serviceCounters)
         let applier = NFTablesApplier()
         let dump = try await applier.read(family, table: NFTablesNames.sharedMaps, withElements: true)
         if let dump { table.takeOver(NFTKernelTable(dump, family)) }
@@ -68,9 +77,24 @@ extension Apply {
         } catch {
             throw error.naming(objectOf: batch)
         }
-        let milliseconds = (clock.now - start) / .milliseconds(1)
+        await didCommit(table.servicePortCount, family, in: clock.now - start)
+    }
+
+    /// The kernel is told by nft, as the layout is there as text.
+    private func applyKubeProxyLayout(_ input: ClusterInput, _ family: IPFamily) async throws {
+        let (text, count) = input.kubeProxyReplacement(family, facts: await HostFacts(ofThisNode: NodeAccess()))
+        if dryRun { return Console.write(text) }
+        let program = try NFTProgram.find()
+        let clock = ContinuousClock()
+        let start = clock.now
+        try await program.commit(text)
+        await didCommit(count, family, in: clock.now - start)
+    }
+
+    private func didCommit(_ servicePortCount: Int, _ family: IPFamily, in duration: Duration) async {
+        let milliseconds = duration / .milliseconds(1)
         Console.report(
-            "switchyard: \(family.rawValue): committed \(table.servicePortCount) service ports to nftables in "
+            "switchyard: \(family.rawValue): committed \(servicePortCount) service ports to nftables in "
                 + "\(Int(milliseconds.rounded())) ms")
         for removal in await IPTablesRemains.remove(family) {
             switch removal {
@@ -88,10 +112,19 @@ extension Diff {
         var results: [DiffReport.Result] = []
         for family in (family ?? .both).onThisNode("compared") {
             do throws(NFTablesError) {
-                let table = input.sharedMaps(family, facts: await HostFacts(ofThisNode: NodeAccess()))
-                let dump = try await NFTablesApplier().read(
-                    family, table: NFTablesNames.sharedMaps, withElements: true)
-                results.append(.init(family: family, differences: RuleDifferences(table, dump, family)))
+                let facts = await HostFacts(ofThisNode: NodeAccess())
+                let layout = nftables.layout ?? .sharedMaps
+                let dump = try await NFTablesApplier().read(family, table: layout.tableName, withElements: true)
+                let found = dump.map { NFTKernelTable($0, family, table: layout.tableName) }
+                let differences =
+                    switch layout {
+                    case .sharedMaps:
+                        RuleDifferences(
+                            input.sharedMaps(family, facts: facts, serviceCounters: nftables.serviceCounters), found)
+                    case .kubeProxy:
+                        RuleDifferences(input.nftablesTable(family, facts: facts, options: nftables), found)
+                    }
+                results.append(.init(family: family, differences: differences))
             } catch {
                 Console.report("switchyard: error: \(family.rawValue): the rules could not be compared: \(error)")
                 results.append(.init(family: family, differences: nil))
@@ -102,24 +135,29 @@ extension Diff {
 }
 
 extension RuleDifferences {
-    fileprivate init(_ table: SharedMapsTable, _ dump: NFTablesDump?, _ family: IPFamily) {
+    fileprivate init(_ table: SharedMapsTable, _ found: NFTKernelTable?) {
         var table = table
-        let found = dump.map { NFTKernelTable($0, family) }
         // Ids depend on what was before, and any will do.
         if let found { table.adoptIDs(from: found) }
-        let wanted = table.kernelTable()
+        self.init(table.kernelTable(), found)
+    }
+
+    fileprivate init(_ wanted: NFTKernelTable, _ found: NFTKernelTable?) {
+        let table = wanted.identity.name
         let count = wanted.chains.reduce(0) { $0 + $1.rules.count } + wanted.sets.reduce(0) { $0 + $1.elements.count }
         guard let found else {
-            let finding = Finding(kind: .missing, table: NFTablesNames.sharedMaps, detail: "the whole table")
+            let finding = Finding(kind: .missing, table: table, detail: "the whole table")
             self.init(findings: [finding], wantedRuleCount: count)
             return
         }
-        self.init(findings: table.differences(from: found).map { Finding($0) }, wantedRuleCount: count)
+        self.init(
+            findings: NFTComparison.differences(wanted: wanted, found: found).map { Finding($0, table) },
+            wantedRuleCount: count)
     }
 }
 
 extension Finding {
-    fileprivate init(_ difference: NFTDifference) {
+    fileprivate init(_ difference: NFTDifference, _ table: String) {
         let kind: Kind =
             switch difference.kind {
             case .missing: .missing
@@ -127,7 +165,7 @@ extension Finding {
             case .changed: .changed
             }
         let detail = difference.object + (difference.detail.map { ": \($0)" } ?? "")
-        self.init(kind: kind, service: difference.service, table: NFTablesNames.sharedMaps, detail: detail)
+        self.init(kind: kind, service: difference.service, table: table, detail: detail)
     }
 }
 

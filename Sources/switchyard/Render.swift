@@ -38,8 +38,7 @@ struct Render: AsyncParsableCommand {
     )
     var part: Part?
 
-    @Option(help: "How nftables mode lays out its rules: shared-maps, if it is not given, or kube-proxy.")
-    var layout: NFTLayout?
+    @OptionGroup var nftables: NFTOptions
 
     @Flag(help: "Adds rules that count packets in the kernel's accounting objects (nfnetlink_acct).")
     var nfacct = false
@@ -60,7 +59,12 @@ struct Render: AsyncParsableCommand {
         if all, nfacct {
             throw ValidationError("--nfacct has no use with --all, which writes the files with and without.")
         }
-        if all, layout != nil { throw ValidationError("--layout has no use with --all, which writes kube-proxy's.") }
+        if all, nftables.layout != nil {
+            throw ValidationError("--layout has no use with --all, which writes kube-proxy's.")
+        }
+        if all, nftables.serviceCounters {
+            throw ValidationError("--service-counters has no use with --all, which writes the layout kube-proxy.")
+        }
     }
 
     func run() async throws {
@@ -85,9 +89,11 @@ struct Render: AsyncParsableCommand {
 
     private func allFiles(_ input: ClusterInput) -> [File] {
         let facts = HostFacts(of: input.node)
+        var kubeProxy = nftables
+        kubeProxy.layout = .kubeProxy
         return (family?.families ?? IPFamily.allCases).flatMap { family in
             [false, true].map { Self.restoreFile(input, family, facts, accounting: $0) }
-                + [Self.nftFile(input, family, facts, .kubeProxy)]
+                + [Self.nftFile(input, family, facts, kubeProxy)]
                 + Part.parts(of: .ipvs).map { Self.ipvsFile(input, family, facts, $0) }
         }
     }
@@ -103,15 +109,13 @@ struct Render: AsyncParsableCommand {
                 "--part \(part.rawValue): mode \(input.mode.rawValue) has "
                     + "\(parts.map(\.rawValue).joined(separator: ", ")) only; say --mode")
         }
-        if layout != nil, input.mode != .nftables {
-            throw refusal("--layout: mode \(input.mode.rawValue) has one layout only; say --mode nftables")
-        }
+        try nftables.require(input.mode)
         if nfacct, input.mode != .iptables {
             throw refusal("--nfacct: mode \(input.mode.rawValue) has no such rules; say --mode iptables")
         }
         switch input.mode {
         case .iptables: return Self.restoreFile(input, family, facts, accounting: nfacct)
-        case .nftables: return Self.nftFile(input, family, facts, layout ?? .sharedMaps)
+        case .nftables: return Self.nftFile(input, family, facts, nftables)
         case .ipvs: return Self.ipvsFile(input, family, facts, part)
         }
     }
@@ -130,11 +134,11 @@ struct Render: AsyncParsableCommand {
     }
 
     private static func nftFile(
-        _ input: ClusterInput, _ family: IPFamily, _ facts: HostFacts, _ layout: NFTLayout
+        _ input: ClusterInput, _ family: IPFamily, _ facts: HostFacts, _ options: NFTOptions
     ) -> File {
         File(
             name: "nftables.\(family.shortName).nft",
-            text: input.nftablesText(family, facts: facts, layout: layout))
+            text: input.nftablesText(family, facts: facts, options: options))
     }
 
     private static func ipvsFile(

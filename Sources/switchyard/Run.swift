@@ -43,6 +43,8 @@ struct Run: AsyncParsableCommand {
         help: "Counts packets in the kernel's accounting objects (default: where the kernel has them).")
     var nfacct: Bool?
 
+    @OptionGroup var nftables: NFTOptions
+
     @Option(
         help: ArgumentHelp(
             "Where `switchyard status` asks; empty for nowhere.", valueName: "path"))
@@ -51,6 +53,14 @@ struct Run: AsyncParsableCommand {
     @Option(
         help: ArgumentHelp("How much is logged, over the configuration's: 0, 1 with every sync.", valueName: "level"))
     var verbosity: Int?
+
+    func validate() throws {
+        if nftables.layout == .kubeProxy {
+            throw ValidationError(
+                "--layout kube-proxy is not kept by the daemon: a change there costs the kernel time that grows with "
+                    + "the square of the services; `switchyard apply` commits it once.")
+        }
+    }
 
     func run() async throws {
         let (configuration, diagnostics) = try readConfiguration()
@@ -165,7 +175,13 @@ private struct NodeService: ServiceLifecycle.Service {
     }
 
     private func backend(in mode: ProxyMode) async throws -> Daemon.Backend {
-        guard mode == .iptables else { return .nftables(command.family.onThisNode("served")) }
+        guard mode == .iptables else {
+            return .nftables(
+                command.family.onThisNode("served"), serviceCounters: command.nftables.serviceCounters)
+        }
+        if command.nftables.serviceCounters {
+            logger.warning("--service-counters has no use in iptables mode: connections are not counted")
+        }
         let variant = if let variant = command.variant { variant } else { await IPTablesVariant.detect() }
         var tools: [IPTablesTools] = []
         var missing: IPTablesError?

@@ -14,8 +14,17 @@ struct Status: ParsableCommand {
     @Option(help: ArgumentHelp("The socket at which the daemon answers.", valueName: "path"))
     var socket = StatusServer.defaultPath
 
+    @Option(
+        help: ArgumentHelp(
+            "Says what one service's counters say: NAMESPACE/NAME, or NAMESPACE/NAME:PORT.", valueName: "service"))
+    var service: String?
+
     @Flag(help: "Prints the document that the daemon gives, in JSON.")
     var json = false
+
+    func validate() throws {
+        if json, service != nil { throw ValidationError("--json prints everything: leave out --service.") }
+    }
 
     func run() throws {
         do {
@@ -24,6 +33,7 @@ struct Status: ParsableCommand {
                 Console.report("switchyard: error: What the socket \(socket) gives is not a status that can be read.")
                 throw ExitStatus.failed
             }
+            if let service { return try show(service, of: status) }
             if json { Console.write(document) } else { Console.write(status.text()) }
             if !status.healthy { throw ExitStatus.failed }
         } catch let error as StatusSocketError {
@@ -31,5 +41,19 @@ struct Status: ParsableCommand {
             if case .noAnswer = error { throw ExitStatus.failed }
             throw ExitStatus.badInput
         }
+    }
+
+    private func show(_ service: String, of status: DaemonStatus) throws {
+        guard status.countsServices else {
+            Console.report(
+                "switchyard: error: The daemon does not count connections: `run --service-counters` does, in nftables mode."
+            )
+            throw ExitStatus.failed
+        }
+        guard let text = status.text(ofService: service) else {
+            Console.report("switchyard: error: There is no counter of a service port \(service).")
+            throw ExitStatus.failed
+        }
+        Console.write(text)
     }
 }

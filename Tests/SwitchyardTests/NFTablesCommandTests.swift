@@ -1,3 +1,4 @@
+import Foundation
 import TestSupport
 import Testing
 
@@ -132,6 +133,132 @@ struct NFTablesCommandTests {
         try namespace.require(["nft", kubeProxy])
         try namespace.require([BuiltProducts.switchyard, "cleanup"])
         #expect(try namespace.require(["nft", "list", "ruleset"]) == before)
+    }
+
+    @Test("what services have counted stays when another apply replaces the table, and goes without the option")
+    func counters() throws {
+        let namespace = try Namespace()
+        let golden = GoldenCase.named("dual-stack")
+        func counts() throws -> [String] {
+            try namespace.require(["nft", "list", "counters"]).split(separator: "\n").map(String.init)
+                .filter { $0.contains("packets") }
+        }
+        func apply() throws {
+            let result = try namespace.switchyard("apply", golden, "--service-counters")
+            #expect(result.status == 0, "\(result.errors)")
+        }
+        try apply()
+        let text = try namespace.require(["nft", "list", "ruleset"])
+        let zeros = try counts()
+        #expect(zeros.count == 2 && zeros.allSatisfy { $0.contains("packets 0 bytes 0") })
+        // As if packets had come, the text of the kernel loads with other numbers in it.
+        try namespace.require(
+            ["nft", "-f", "-"],
+            input: "flush ruleset\n" + text.replacing("packets 0 bytes 0", with: "packets 7 bytes 420"))
+        #expect(try namespace.switchyard("diff", golden, "--service-counters").status == 0)
+        try apply()
+        #expect(try counts() == zeros.map { $0.replacing("packets 0 bytes 0", with: "packets 7 bytes 420") })
+        #expect(try namespace.switchyard("diff", golden, "--service-counters").status == 0)
+
+        let without = try namespace.switchyard("diff", golden)
+        #expect(without.status == 1 && without.output.contains("service-counters"), "\(without.output)")
+        try namespace.apply(golden)
+        #expect(try counts() == [])
+        #expect(try namespace.switchyard("diff", golden).status == 0)
+    }
+
+    @Test("text with counters is what is committed with them")
+    func renderedCounters() throws {
+        let namespace = try Namespace()
+        let golden = GoldenCase.named("dual-stack")
+        // The addresses of its Node, as a live node has them too.
+        try namespace.require([
+            "sh", "-ec", "ip link set lo up; ip addr add 192.168.0.2 dev lo; ip addr add 2001:db8::2 dev lo",
+        ])
+        for family in ["ip", "ip6"] {
+            let text = try namespace.switchyard(
+                "render", golden, "--service-counters", "--family", family == "ip" ? "ipv4" : "ipv6")
+            #expect(text.output.contains("add counter \(family) switchyard service-"))
+            try namespace.require(["nft", "-f", "-"], input: text.output)
+        }
+        let diff = try namespace.switchyard("diff", golden, "--service-counters")
+        #expect(diff.status == 0, "\(diff.output)\(diff.errors)")
+    }
+
+    @Test("the layout kube-proxy of every golden cluster is committed over the one before, and nothing differs then")
+    func kubeProxyLayout() throws {
+        let namespace = try Namespace()
+        for golden in GoldenCase.all {
+            let apply = try namespace.switchyard("apply", golden, "--layout", "kube-proxy")
+            #expect(apply.status == 0, "\(golden.testDescription): \(apply.errors)")
+            let diff = try namespace.switchyard("diff", golden, "--layout", "kube-proxy")
+            #expect(diff.status == 0, "\(golden.testDescription): \(diff.output)\(diff.errors)")
+            #expect(try namespace.tables() == ["table ip kube-proxy", "table ip6 kube-proxy"])
+        }
+    }
+
+    @Test("each layout takes the place of the other, and damage to kube-proxy's is found")
+    func otherLayout() throws {
+        let namespace = try Namespace()
+        let golden = GoldenCase.named("affinity")
+        try namespace.apply(golden)
+        #expect(try namespace.switchyard("diff", golden, "--layout", "kube-proxy").status == 1)
+        #expect(try namespace.switchyard("apply", golden, "--layout", "kube-proxy").status == 0)
+        #expect(try namespace.tables() == ["table ip kube-proxy", "table ip6 kube-proxy"])
+        let walk = try namespace.switchyard(
+            "explain", golden, "--live", "--layout", "kube-proxy", "--from", "10.0.0.1", "--to", "172.30.1.1:80")
+        #expect(walk.status == 0 && walk.output.contains("table kube-proxy"), "\(walk.output)\(walk.errors)")
+        try namespace.require(["nft", "flush chain ip kube-proxy services"])
+        let damaged = try namespace.switchyard("diff", golden, "--layout", "kube-proxy")
+        #expect(damaged.status == 1 && damaged.output.contains("chain services"), "\(damaged.output)")
+        try namespace.apply(golden)
+        #expect(try namespace.tables() == ["table ip switchyard", "table ip6 switchyard"])
+        #expect(try namespace.switchyard("diff", golden).status == 0)
+    }
+
+    @Test("where nft is missing or refuses the layout kube-proxy, one sentence says so and nothing changes")
+    func noProgram() throws {
+        let namespace = try Namespace()
+        let golden = GoldenCase.named("affinity")
+        try namespace.apply(golden)
+        let before = try namespace.require(["nft", "list", "ruleset"])
+        let folder = FileManager.default.temporaryDirectory.appending(path: "programs-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let program = folder.appending(path: "nft")
+        try Data(
+            "#!/bin/sh\necho '/dev/stdin:7:1-9: Error: no such thing' >&2\necho 'add rule' >&2\nexit 1\n".utf8
+        ).write(to: program)
+        try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: program.path)
+        let path = ProcessInfo.processInfo.environment["PATH"] ?? ""
+        let refused = try namespace.run(
+            [BuiltProducts.switchyard, "apply", "--mode", "nftables", "--layout", "kube-proxy", "--family", "ipv4"]
+                + ["-f", golden.cluster, "--config", golden.configuration],
+            environment: ["PATH": "\(folder.path):\(path)"])
+        #expect(refused.status == 1)
+        #expect(
+            refused.errors == """
+                switchyard: error: IPv4: The program nft refused the rules and said: /dev/stdin:7:1-9: Error: no such \
+                thing; nothing was changed.
+
+                """)
+        #expect(try namespace.require(["nft", "list", "ruleset"]) == before)
+    }
+
+    @Test("options that a mode or a layout has no use for are refused")
+    func uselessOptions() throws {
+        let golden = GoldenCase.named("affinity")
+        let input = ["-f", golden.cluster, "--config", golden.configuration]
+        for command in [
+            ["render", "--mode", "iptables", "--service-counters"],
+            ["diff", "--mode", "iptables", "--layout", "kube-proxy"],
+            ["render", "--mode", "nftables", "--layout", "kube-proxy", "--service-counters"],
+        ] {
+            let result = try Command.run([BuiltProducts.switchyard] + command + input)
+            #expect(result.status == 2 && result.errors.contains("switchyard: error: --"), "\(command)")
+        }
+        let run = try Command.run([BuiltProducts.switchyard, "run", "--mode", "nftables", "--layout", "kube-proxy"])
+        #expect(run.status == 2 && run.errors.contains("--layout kube-proxy is not kept by the daemon"))
     }
 
     @Test("an apply takes the iptables rules of another mode away")

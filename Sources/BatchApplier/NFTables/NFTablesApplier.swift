@@ -86,6 +86,22 @@ public actor NFTablesApplier {
         }
     }
 
+    /// Reads what the counters of a table say, each when its turn comes; none where the table is not there.
+    public func readCounters(_ family: IPFamily, table: String) throws(NFTablesError) -> NFTablesDump {
+        try withSocket { socket throws(NetlinkError) in
+            for _ in 0..<Self.readAttempts {
+                var dump = NFTablesDump(generation: try NFTablesGeneration.ask(&socket))
+                do throws(NetlinkError) {
+                    try dump.readObjects(family, table, &socket)
+                    return dump
+                } catch  where error.isInterruptedDump {
+                    continue
+                }
+            }
+            throw NetlinkError(operation: "read the counters of table \(table)", errno: .interrupted)
+        }
+    }
+
     private static let readAttempts = 20
 
     /// A socket that failed is not used again: what it was asked for may still come.

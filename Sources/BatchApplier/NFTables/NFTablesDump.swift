@@ -52,6 +52,13 @@ struct NFTablesListing {
         return true
     }
 
+    /// Lists the counters and other objects of a table; none where it is not there.
+    mutating func readObjects(
+        _ family: IPFamily, _ table: String, _ socket: inout NetlinkSocket
+    ) throws(NetlinkError) {
+        try list(NFT_MSG_GETOBJ, Int(NFTA_OBJ_TABLE.rawValue), family, table, &socket)
+    }
+
     /// Lists the objects of a kind. Kernels that do not filter by table list those of others too.
     private func list(
         _ message: nf_tables_msg_types, _ tableAttribute: Int, _ socket: inout NetlinkSocket,

@@ -35,8 +35,8 @@ public enum NFTComparison {
         let chains = compareChains(wanted, found)
         let sets = compareSets(wanted, found, withElements)
         let counters = compare(
-            Dictionary(wanted.counters.map { ($0, ()) }) { first, _ in first },
-            Dictionary(found.counters.map { ($0, ()) }) { first, _ in first }, name: { "counter \($0)" },
+            Dictionary(wanted.counters.map { ($0.name, ()) }) { first, _ in first },
+            Dictionary(found.counters.map { ($0.name, ()) }) { first, _ in first }, name: { "counter \($0)" },
             detail: { _, _ in nil })
         return chains + sets + counters
     }

@@ -27,7 +27,9 @@ extension NFTKernelTable {
         let sets = table.sets.map { Set($0, family) }
         var identity = table.identity
         identity.comment = identity.comment.map(Comment.shortened)
-        self.init(identity: identity, chains: chains, sets: sets + anonymous, counters: counters.sorted())
+        self.init(
+            identity: identity, chains: chains, sets: sets + anonymous,
+            counters: counters.sorted().map { NFTCounter(name: $0) })
         take(elements)
     }
 

@@ -37,7 +37,7 @@ public struct NFTDumpDecoder: Sendable {
     private var chainPlaces: [String: Int] = [:]
     private var sets: [NFTKernelTable.Set] = []
     private var setPlaces: [String: Int] = [:]
-    private var counters: [String] = []
+    private var counters: [NFTCounter] = []
 
     public init(_ family: IPFamily, table: String, elements: Elements) {
         self.elements = elements
@@ -45,7 +45,7 @@ public struct NFTDumpDecoder: Sendable {
     }
 
     public var table: NFTKernelTable {
-        NFTKernelTable(identity: identity, chains: chains, sets: sets, counters: counters.sorted())
+        NFTKernelTable(identity: identity, chains: chains, sets: sets, counters: counters.sorted { $0.name < $1.name })
     }
 
     /// - Parameters:
@@ -170,7 +170,10 @@ extension NFTDumpDecoder {
             nftnl_obj_get_u32(object, UInt16(NFTNL_OBJ_TYPE)) == UInt32(NFT_OBJECT_COUNTER),
             let name = nftnl_obj_get_str(object, UInt16(NFTNL_OBJ_NAME))
         else { return }
-        counters.append(String(cString: name))
+        counters.append(
+            NFTCounter(
+                name: String(cString: name), packets: nftnl_obj_get_u64(object, UInt16(NFTNL_OBJ_CTR_PKTS)),
+                bytes: nftnl_obj_get_u64(object, UInt16(NFTNL_OBJ_CTR_BYTES))))
     }
 
     /// The comment in user data whose only value it is.

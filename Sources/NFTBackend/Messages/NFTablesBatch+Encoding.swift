@@ -56,8 +56,8 @@ struct NFTEncoder {
         case .addSet(let set): append(NFTKernelTable.Set(set, table.family))
         case .deleteSet(let name): deleteSet(name)
         case .flushSet(let name): flushElements(of: name)
-        case .addCounter(let name): appendCounter(NFT_MSG_NEWOBJ, name)
-        case .deleteCounter(let name): appendCounter(NFT_MSG_DELOBJ, name)
+        case .addCounter(let counter): appendCounter(NFT_MSG_NEWOBJ, counter)
+        case .deleteCounter(let name): appendCounter(NFT_MSG_DELOBJ, NFTCounter(name: name))
         }
     }
 
@@ -103,12 +103,16 @@ struct NFTEncoder {
         messages.append(type, flags: flags) { nftnl_chain_nlmsg_build_payload($0, object) }
     }
 
-    private mutating func appendCounter(_ type: nf_tables_msg_types, _ name: String) {
-        guard let object = nftnl_obj_alloc() else { return messages.fail("counter \(name)") }
+    private mutating func appendCounter(_ type: nf_tables_msg_types, _ counter: NFTCounter) {
+        guard let object = nftnl_obj_alloc() else { return messages.fail("counter \(counter.name)") }
         defer { nftnl_obj_free(object) }
         nftnl_obj_set_str(object, UInt16(NFTNL_OBJ_TABLE), table.name)
-        nftnl_obj_set_str(object, UInt16(NFTNL_OBJ_NAME), name)
+        nftnl_obj_set_str(object, UInt16(NFTNL_OBJ_NAME), counter.name)
         nftnl_obj_set_u32(object, UInt16(NFTNL_OBJ_TYPE), UInt32(NFT_OBJECT_COUNTER))
+        if counter.packets > 0 || counter.bytes > 0 {
+            nftnl_obj_set_u64(object, UInt16(NFTNL_OBJ_CTR_PKTS), counter.packets)
+            nftnl_obj_set_u64(object, UInt16(NFTNL_OBJ_CTR_BYTES), counter.bytes)
+        }
         let flags = type == NFT_MSG_NEWOBJ ? NLM_F_CREATE : 0
         messages.append(type, flags: flags) { nftnl_obj_nlmsg_build_payload($0, object) }
     }

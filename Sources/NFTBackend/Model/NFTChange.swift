@@ -17,8 +17,8 @@ public enum NFTChange: Hashable, Sendable {
     case addSet(NFTSet)
     /// With its elements. No rule may name it.
     case deleteSet(String)
-    /// A counter with a name, which starts at 0.
-    case addCounter(String)
+    /// A counter, which goes on from what it says. One that is there already stays as it is.
+    case addCounter(NFTCounter)
     case deleteCounter(String)
     case addElement(NFTElement)
     case deleteElement(set: String, key: [NFTValue])

@@ -7,10 +7,9 @@ public struct NFTKernelTable: Sendable {
     public var chains: [Chain]
     /// Those without a name of their own too: the kernel calls them `__set0`, `__map1` and so on.
     public var sets: [Set]
-    /// The names of its counters.
-    public var counters: [String]
+    public var counters: [NFTCounter]
 
-    public init(identity: NFTTable.Identity, chains: [Chain] = [], sets: [Set] = [], counters: [String] = []) {
+    public init(identity: NFTTable.Identity, chains: [Chain] = [], sets: [Set] = [], counters: [NFTCounter] = []) {
         self.identity = identity
         self.chains = chains
         self.sets = sets

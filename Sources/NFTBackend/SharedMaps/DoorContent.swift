@@ -100,7 +100,8 @@ extension DoorContent {
     }
 
     private func counterElement(_ door: Door) -> NFTElement? {
-        counter.map { NFTElement(set: SharedMapsName.serviceCounters, key: door.key, datum: .counter($0)) }
+        let set = door.entrance == .address ? SharedMapsName.serviceCounters : SharedMapsName.nodePortCounters
+        return counter.map { NFTElement(set: set, key: door.key, datum: .counter($0)) }
     }
 
     private static func verdict(

@@ -61,7 +61,9 @@ struct ServiceEntry {
             for ip in plan.loadBalancerIPs { open(address(ip), outside) }
         }
         if plan.nodePort != 0, let treatment = externalTreatment(.nodePort) {
-            open(.nodePort(plan.name.protocol, plan.nodePort), content(treatment, chain: externalChain))
+            var outside = content(treatment, chain: externalChain)
+            outside.counter = counter
+            open(.nodePort(plan.name.protocol, plan.nodePort), outside)
         }
         return doors
     }

@@ -17,6 +17,7 @@ enum SharedMapsName {
     static let noEndpointNodePorts = "no-endpoint-nodeports"
     static let firewallIPs = "firewall-ips"
     static let serviceCounters = "service-counters"
+    static let nodePortCounters = "nodeport-counters"
     static let picks = "picks"
     static let affinity = "affinity"
 

@@ -44,6 +44,7 @@ struct SharedMapsSettings: Hashable {
         if hasNodePortIPs { sets.append(NFTSet(name: SharedMapsName.nodePortIPs, key: [.address])) }
         if hasCounters {
             sets.append(NFTSet(name: SharedMapsName.serviceCounters, key: destination, datum: .counter))
+            sets.append(NFTSet(name: SharedMapsName.nodePortCounters, key: [.protocol, .port], datum: .counter))
         }
         for transport in [TransportProtocol.tcp, .udp, .sctp] {
             sets.append(endpointMap(.address, transport))
@@ -97,7 +98,8 @@ struct SharedMapsSettings: Hashable {
             NFTChain(name: SharedMapsName.services, rules: services),
             NFTChain(
                 name: SharedMapsName.nodePorts,
-                rules: Self.twice(.verdictMap(Self.nodePort, map: SharedMapsName.serviceNodePorts))),
+                rules: counting(Self.nodePort, in: SharedMapsName.nodePortCounters)
+                    + Self.twice(.verdictMap(Self.nodePort, map: SharedMapsName.serviceNodePorts))),
             // Before the translation of destinations: afterwards the address of the load balancer is gone.
             NFTChain(
                 name: "pre-dnat-prerouting", hook: .init(.filter, .prerouting, priority: -110), rules: [firewall]),
@@ -126,13 +128,15 @@ struct SharedMapsSettings: Hashable {
     private var services: [NFTRule] {
         var rules: [NFTRule] = []
         if let masquerade = clusterIPMasquerade { rules.append(masquerade) }
-        if options.perServiceCounters {
-            rules.append(NFTRule(.count(key: Self.destination, map: SharedMapsName.serviceCounters)))
-        }
+        rules += counting(Self.destination, in: SharedMapsName.serviceCounters)
         rules += Self.twice(.verdictMap(Self.destination, map: SharedMapsName.serviceIPs))
         let isLocal: [NFTStatement] = nodePortIPs == nil ? [.matchLocal(.destinationAddressType)] : []
         rules.append(NFTRule(isLocal + nodePortMatch + [.verdict(.jump(SharedMapsName.nodePorts))]))
         return rules
+    }
+
+    private func counting(_ key: [NFTField], in map: String) -> [NFTRule] {
+        options.perServiceCounters ? [NFTRule(.count(key: key, map: map))] : []
     }
 
     private var clusterIPMasquerade: NFTRule? {

@@ -1,4 +1,4 @@
-import ProxyCore
+public import ProxyCore
 
 // What the kernel is compared with.
 extension SharedMapsTable {
@@ -10,14 +10,23 @@ extension SharedMapsTable {
     /// True if `cleanUp` will have something to take away.
     public var hasLeftovers: Bool { !idle.isEmpty }
 
+    /// What each service port's counter says in the table that the kernel has, in the order of the service ports.
+    /// Without counters, or as long as one is not there, it is left out.
+    public func counts(in found: NFTKernelTable) -> [(service: ServicePortName, counter: NFTCounter)] {
+        guard settings.options.perServiceCounters else { return [] }
+        let counters = Dictionary(found.counters.map { ($0.name, $0) }) { first, _ in first }
+        return entries.keys.sorted().compactMap { name in
+            counters[SharedMapsName.counter(name)].map { (name, $0) }
+        }
+    }
+
     /// The wanted table as the kernel lists it.
     ///
     /// - Parameter withElements: false leaves the elements out: the cost is then that of the chains, which do not grow
     ///   with the services, those with affinity apart.
     public func kernelTable(withElements: Bool = true) -> NFTKernelTable {
         let (table, elements) = withElements ? ruleset() : (structure, [])
-        let counters = settings.options.perServiceCounters ? entries.keys.map(SharedMapsName.counter) : []
-        return NFTKernelTable(compiling: table, elements: elements, counters: counters)
+        return NFTKernelTable(compiling: table, elements: elements, counters: counterNames)
     }
 
     /// What differs in the table that the kernel has. What waits to be taken away may be there.
@@ -41,7 +50,7 @@ extension SharedMapsTable {
             }
         }
         found.chains.removeAll { idleChains.contains($0.name) }
-        found.counters.removeAll { idleCounters.contains($0) }
+        found.counters.removeAll { idleCounters.contains($0.name) }
         return NFTComparison.differences(wanted: wanted, found: found, withElements: withElements)
     }
 }

@@ -46,6 +46,11 @@ extension SharedMapsTable {
         }
     }
 
+    /// The counters that are wanted, in the order of their service ports.
+    public var counterNames: [String] {
+        settings.options.perServiceCounters ? entries.keys.sorted().map(SharedMapsName.counter) : []
+    }
+
     func content(of door: Door, _ name: ServicePortName) -> DoorContent? {
         entries[name]?.doors(settings.options).first { $0.door == door }?.content
     }
@@ -63,16 +68,20 @@ extension SharedMapsTable {
     /// transaction that adds ours. What clients were remembered for services with affinity is forgotten.
     ///
     /// `nextTransaction` gives it where nothing is known of the kernel; only then may it be followed by `didCommit`.
-    public func fullTransaction() -> NFTTransaction {
-        transaction([.addTable, .deleteTable(name: SharedMapsName.table)], keeping: [])
-    }
+    public func fullTransaction() -> NFTTransaction { transaction(Self.removal) }
+
+    /// What takes away whatever is there.
+    static let removal: [NFTChange] = [.addTable, .deleteTable(name: SharedMapsName.table)]
 
     /// Everything that is wanted.
     ///
     /// - Parameters:
     ///   - removal: the steps that take away what is in the way.
-    ///   - kept: the sets that stay.
-    func transaction(_ removal: [NFTChange], keeping kept: Set<String>) -> NFTTransaction {
+    ///   - kept: the names of the sets and counters that stay.
+    ///   - counters: what the others go on from.
+    func transaction(
+        _ removal: [NFTChange], keeping kept: Set<String> = [], counters: [String: NFTCounter] = [:]
+    ) -> NFTTransaction {
         let table = structure
         var steps =
             removal + [
@@ -81,9 +90,7 @@ extension SharedMapsTable {
             ]
         steps += table.chains.map { .addChain(NFTChain(name: $0.name, hook: $0.hook)) }
         steps += table.sets.filter { !kept.contains($0.name) }.map(NFTChange.addSet)
-        if settings.options.perServiceCounters {
-            steps += entries.keys.sorted().map { .addCounter(SharedMapsName.counter($0)) }
-        }
+        steps += counterNames.filter { !kept.contains($0) }.map { .addCounter(counters[$0] ?? NFTCounter(name: $0)) }
         for chain in table.chains { steps += chain.rules.map { .addRule($0, chain: chain.name) } }
         return NFTTransaction(settings.identity, steps) { [self] in forEachElement($0) }
     }

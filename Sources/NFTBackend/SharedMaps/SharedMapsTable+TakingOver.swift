@@ -29,23 +29,35 @@ extension SharedMapsTable {
         if ids.isExhausted { renumber() }
     }
 
-    /// Everything that is wanted in place of what an earlier run has left, in one transaction: only what clients are
-    /// remembered for stays. Without a table that could be taken over, `fullTransaction`.
+    /// Everything that is wanted in place of what is there, in one transaction: only what clients are remembered for,
+    /// and the counters that are still wanted, stay. Without anything that could, or where the kernel has refused that,
+    /// the table is deleted as a whole, and counters go on from what they had when it was read.
     ///
-    /// - Parameter found: the table as it is, with whose ids this one has been made (`adoptIDs`).
-    func transaction(replacing found: NFTKernelTable?) -> NFTTransaction {
-        let wanted = NFTKernelTable(compiling: structure, elements: [])
-        guard let found, let old = found.sets.first(where: { $0.name == SharedMapsName.affinity }),
-            let new = wanted.sets.first(where: { $0.name == SharedMapsName.affinity }), old.hasSameShape(as: new)
-        else { return fullTransaction() }
+    /// - Parameter predecessor: the table as it is; if clients are kept, the one with whose ids this one has been made
+    ///   (`adoptIDs`).
+    /// - Returns: the transaction, and whether it leaves something in place.
+    func transaction(replacing predecessor: Predecessor?) -> (NFTTransaction, isReplacement: Bool) {
+        guard let predecessor else { return (fullTransaction(), false) }
+        let found = predecessor.table
+        let counters = Dictionary(found.counters.map { ($0.name, $0) }) { first, _ in first }
+        var kept = Set(counterNames).intersection(counters.keys)
+        if predecessor.keepsClients, hasOurAffinity(found) { kept.insert(SharedMapsName.affinity) }
+        guard !kept.isEmpty, !isReplacementRefused else {
+            return (transaction(Self.removal, counters: counters), false)
+        }
         // Rules name sets, and elements name chains: so rules go first, then sets, then chains.
         var removal = found.chains.map { NFTChange.flushChain($0.name) }
-        removal += found.sets.filter { !$0.isAnonymous && $0.name != SharedMapsName.affinity }.map {
-            .deleteSet($0.name)
-        }
+        removal += found.sets.filter { !$0.isAnonymous && !kept.contains($0.name) }.map { .deleteSet($0.name) }
         removal += found.chains.map { .deleteChain($0.name) }
-        removal += found.counters.map { .deleteCounter($0) }
-        return transaction(removal, keeping: [SharedMapsName.affinity])
+        removal += found.counters.filter { !kept.contains($0.name) }.map { .deleteCounter($0.name) }
+        return (transaction(removal, keeping: kept), true)
+    }
+
+    private func hasOurAffinity(_ found: NFTKernelTable) -> Bool {
+        guard let old = found.sets.first(where: { $0.name == SharedMapsName.affinity }),
+            let new = settings.sets.first(where: { $0.name == SharedMapsName.affinity })
+        else { return false }
+        return old.hasSameShape(as: NFTKernelTable.Set(new, settings.node.family))
     }
 }
 

@@ -4,20 +4,23 @@ extension SharedMapsTable {
     /// What must be committed so that the kernel has what is wanted; nil if it has. Follow it with `didCommit` or
     /// `didFail`.
     ///
-    /// The cost follows the service ports that changed. Everything is written only the first time, after a failure,
-    /// and when a set comes or goes.
+    /// The cost follows the service ports that changed. Everything is written only the first time and after a failure.
     public mutating func nextTransaction() -> NFTTransaction? {
         let old = committedSettings
         let changed = touched
         committedSettings = settings
         touched.removeAll()
         ids.willCommit()
-        guard let old, old.identity == settings.identity, old.sets == settings.sets else {
-            pending = .sync(.init(isFull: true))
-            defer { predecessor = nil }
-            return transaction(replacing: predecessor)
+        guard let old, old.node.family == settings.node.family, old.options == settings.options else {
+            let (transaction, isReplacement) = transaction(replacing: predecessor)
+            pending = .sync(.init(isFull: true, isReplacement: isReplacement))
+            predecessor = nil
+            return transaction
         }
         var batch = SyncBatch()
+        // The set of the addresses for node ports comes and goes with them.
+        batch.addedSets = settings.sets.filter { !old.sets.contains($0) }
+        batch.removedSets = old.sets.filter { !settings.sets.contains($0) }
         let names = changed.keys.sorted()
         collectKinds(names, changed, &batch)
         for name in names {
@@ -73,19 +76,22 @@ private struct SyncBatch {
     /// Those that are there with other rules.
     var rewritten: [NFTChain] = []
     var counters: [String] = []
+    var addedSets: [NFTSet] = []
+    var removedSets: [NFTSet] = []
     var elements = ElementChanges()
     var left: [SharedMapsTable.OnDemand] = []
     var revived: [SharedMapsTable.OnDemand] = []
 
     var steps: [NFTChange] {
         var steps = added.map { NFTChange.addChain(NFTChain(name: $0.name, hook: $0.hook)) }
-        steps += counters.map(NFTChange.addCounter)
+        steps += addedSets.map(NFTChange.addSet)
+        steps += counters.map { .addCounter(NFTCounter(name: $0)) }
         for chain in added { steps += chain.rules.map { .addRule($0, chain: chain.name) } }
         for chain in rewritten {
             steps.append(.flushChain(chain.name))
             steps += chain.rules.map { .addRule($0, chain: chain.name) }
         }
-        return steps + elements.steps
+        return steps + elements.steps + removedSets.map { .deleteSet($0.name) }
     }
 
     mutating func rewrite(_ old: NFTChain, as new: NFTChain) {

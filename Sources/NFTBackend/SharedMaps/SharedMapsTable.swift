@@ -10,7 +10,8 @@ public import ProxyCore
 /// or `didFail` before another is asked for. Plans may be updated in between.
 public struct SharedMapsTable: Sendable {
     public struct Options: Hashable, Sendable {
-        /// Counts the new connections to each service port's addresses in a counter of its own.
+        /// Counts the first packets of the connections to each service port, by its addresses or by its node port, in
+        /// a counter of its own.
         public var perServiceCounters: Bool
 
         public init(perServiceCounters: Bool = false) {
@@ -32,6 +33,8 @@ public struct SharedMapsTable: Sendable {
 
         struct Sync {
             var isFull: Bool
+            /// True if it takes the place of a table that was read, piece by piece.
+            var isReplacement = false
             /// What the transaction leaves unused, and what it uses again.
             var left: [OnDemand] = []
             var revived: [OnDemand] = []
@@ -51,8 +54,16 @@ public struct SharedMapsTable: Sendable {
     var hairpins = UseCounts<Hairpin>()
     var ids = AffinityIDSource()
 
-    /// What an earlier run has left in the kernel; nil where that does not matter any more.
-    var predecessor: NFTKernelTable?
+    /// What is in the kernel, of which something is to go on; nil where nothing is.
+    struct Predecessor {
+        var table: NFTKernelTable
+        /// True if what clients are remembered for goes on too.
+        var keepsClients: Bool
+    }
+
+    var predecessor: Predecessor?
+    /// True once the kernel has refused to have a table replaced piece by piece.
+    var isReplacementRefused = false
     /// Unused since then.
     var idle: [OnDemand: ContinuousClock.Instant] = [:]
     var pending: Pending?
@@ -65,11 +76,12 @@ public struct SharedMapsTable: Sendable {
 
     // MARK: - What is wanted
 
-    /// The first transaction takes the place of this table, which an earlier run has left, and what clients were
-    /// remembered for goes on. To be called when all plans are there.
+    /// The next transaction, which is of everything, takes the place of this table, and what clients are remembered for
+    /// goes on, as counters do. To be called when all plans are there; of the elements only those of `setsTakenOver`
+    /// need have been read.
     public mutating func takeOver(_ found: NFTKernelTable) {
         guard committedSettings == nil, pending == nil else { return }
-        predecessor = found
+        predecessor = Predecessor(table: found, keepsClients: true)
         adoptIDs(from: found)
     }
 
@@ -111,7 +123,7 @@ public struct SharedMapsTable: Sendable {
 
     /// Gives all ids anew. Clients are forgotten with the table that goes.
     mutating func renumber() {
-        predecessor = nil
+        predecessor?.keepsClients = false
         ids.forgetAll()
         for name in entries.keys.sorted() {
             guard let entry = entries[name] else { continue }
@@ -126,6 +138,7 @@ public struct SharedMapsTable: Sendable {
     /// The kernel has acknowledged the transaction that was asked for last.
     public mutating func didCommit(at now: ContinuousClock.Instant) {
         lastCommit = now
+        isReplacementRefused = false
         switch pending {
         case .sync(let sync):
             if sync.isFull { idle.removeAll() }
@@ -140,6 +153,7 @@ public struct SharedMapsTable: Sendable {
 
     /// The kernel refused it, or nothing is known: everything is written anew.
     public mutating func didFail() {
+        if case .sync(let sync) = pending, sync.isReplacement { isReplacementRefused = true }
         pending = nil
         committedSettings = nil
         touched.removeAll()

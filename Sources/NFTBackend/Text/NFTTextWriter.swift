@@ -2,7 +2,7 @@ import ProxyCore
 
 /// Writes tables and transactions as the lines that `nft -f` reads (nft(8)).
 ///
-/// A whole table has the order of lines that makes two texts comparable: the table, its chains, sets and maps, the rules
+/// A whole table has the order of lines that makes two texts comparable: the table, its chains, sets, maps and counters, the rules
 /// chain by chain, the elements set by set. Equal input gives equal bytes.
 ///
 /// Names are written as they are: layouts make them of letters, digits, `-`, `/`, `.` and `_`.
@@ -18,13 +18,16 @@ public struct NFTTextWriter: Sendable {
     }
 
     /// Writes a whole table, each set's elements in the order in which they come.
-    public mutating func write(_ table: NFTTable, elements: some Sequence<NFTElement>) {
+    ///
+    /// - Parameter counters: the names of those that elements count in.
+    public mutating func write(_ table: NFTTable, elements: some Sequence<NFTElement>, counters: [String] = []) {
         let identity = table.identity
         writeTable(identity)
         let chains = table.chains.sorted { $0.name < $1.name }
         for chain in chains { write(chain, in: identity) }
         let sets = table.sets.sorted { ($0.isMap ? 1 : 0, $0.name) < ($1.isMap ? 1 : 0, $1.name) }
         for set in sets { write(set, in: identity) }
+        for counter in counters.sorted() { write(NFTCounter(name: counter), in: identity) }
         for chain in chains {
             for rule in chain.rules { write(rule, chain: chain.name, in: identity) }
         }
@@ -61,7 +64,7 @@ public struct NFTTextWriter: Sendable {
         case .deleteChain(let name): writeLine("delete chain ", name, in: table)
         case .addSet(let set): write(set, in: table)
         case .deleteSet(let name): writeLine(maps.contains(name) ? "delete map " : "delete set ", name, in: table)
-        case .addCounter(let name): writeLine("add counter ", name, in: table)
+        case .addCounter(let counter): write(counter, in: table)
         case .deleteCounter(let name): writeLine("delete counter ", name, in: table)
         case .addElement(let element): writeAdd(element, in: table)
         case .deleteElement(let set, let key):
@@ -185,6 +188,17 @@ public struct NFTTextWriter: Sendable {
             write(values)
         }
         write(" }")
+        endLine()
+    }
+
+    private mutating func write(_ counter: NFTCounter, in table: NFTTable.Identity) {
+        begin("add counter ", counter.name, in: table)
+        if counter.packets > 0 || counter.bytes > 0 {
+            write(" packets ")
+            write("\(counter.packets)" as String)
+            write(" bytes ")
+            write("\(counter.bytes)" as String)
+        }
         endLine()
     }
 

@@ -21,6 +21,7 @@ struct NFTJourney {
         let rule: Int
         var share: Double
         let service: String?
+        let counter: String?
     }
 
     private struct Ending {
@@ -99,10 +100,11 @@ struct NFTJourney {
     func result() -> RuleWalkResult {
         let steps = steps.map { step in
             let chain = table.chains[step.chain]
+            let counter = step.counter.flatMap { table.counter($0) }
             return RuleWalkResult.Step(
                 hook: table.chains[step.base].name, table: table.identity.name, chain: chain.name, depth: step.depth,
-                rule: NFTRuleSpelling.text(of: chain.rules[step.rule], table: table), packets: nil, bytes: nil,
-                share: min(step.share, 1), service: step.service, isOurs: true)
+                rule: NFTRuleSpelling.text(of: chain.rules[step.rule], table: table), packets: counter?.packets,
+                bytes: counter?.bytes, share: min(step.share, 1), service: step.service, isOurs: true)
         }
         return RuleWalkResult(
             fate: fate, endings: endings.map { .init(branch: $0.branch, step: $0.step.map { steps[$0] }) },
@@ -118,6 +120,7 @@ extension NFTJourney {
         let traveller: NFTTraveller
         let end: NFTRuleRun.End
         let service: String?
+        let counter: String?
     }
 
     /// Takes packets through a chain; those that come back are returned.
@@ -166,7 +169,10 @@ extension NFTJourney {
                     others.append(run.traveller)
                 case let end:
                     let named = run.comments.lazy.compactMap(\.servicePortOfComment).first
-                    taken.append(Taken(traveller: run.traveller, end: end ?? .done, service: named ?? service))
+                    taken.append(
+                        Taken(
+                            traveller: run.traveller, end: end ?? .done, service: named ?? service, counter: run.counter
+                        ))
                 }
             }
         }
@@ -252,11 +258,13 @@ extension NFTJourney {
     /// Adds a step and returns its place.
     private mutating func note(_ taken: [Taken], rule: Int, in chain: Int, _ service: String?) -> Int {
         let services = Set(taken.map(\.service))
+        let counters = Set(taken.map(\.counter))
         steps.append(
             Step(
                 base: base, chain: chain, depth: path.count - 1, rule: rule,
                 share: taken.reduce(0) { $0 + $1.traveller.share },
-                service: services.count == 1 ? taken[0].service : service))
+                service: services.count == 1 ? taken[0].service : service,
+                counter: counters.count == 1 ? taken[0].counter : nil))
         return steps.count - 1
     }
 }

@@ -22,6 +22,8 @@ struct NFTRuleRun {
     private(set) var end: End?
     /// The comments of the elements that were found.
     private(set) var comments: [String] = []
+    /// The counter that it counts in.
+    private(set) var counter: String?
     private var registers = NFTRegisters()
     private var next = 0
 
@@ -105,7 +107,8 @@ struct NFTRuleRun {
         case .objectMap(let set, let source):
             // Counting is nothing to a packet, but a key that the map has not ends the rule.
             guard let found = element(of: set, source, surroundings.table) else { return }
-            if found.element == nil { end = .noMatch }
+            guard let datum = found.element else { return end = .noMatch }
+            if case .counter(let name) = datum { counter = name }
         case .nat(let type, _, let address, let port, let flags):
             translate(type, address, port, flags, isNAT: surroundings.isNAT)
         case .masquerade:

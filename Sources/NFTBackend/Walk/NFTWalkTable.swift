@@ -6,13 +6,17 @@ struct NFTWalkTable: Sendable {
     let chains: [NFTKernelTable.Chain]
     private let places: [String: Int]
     private let sets: [String: NFTWalkSet]
+    private let counters: [String: NFTCounter]
 
     init(_ table: NFTKernelTable) {
         identity = table.identity
         chains = table.chains
         places = Dictionary(table.chains.enumerated().map { ($1.name, $0) }) { first, _ in first }
         sets = Dictionary(table.sets.map { ($0.name, NFTWalkSet($0)) }) { first, _ in first }
+        counters = Dictionary(table.counters.map { ($0.name, $0) }) { first, _ in first }
     }
+
+    func counter(_ name: String) -> NFTCounter? { counters[name] }
 
     func chain(_ name: String) -> Int? { places[name] }
 

@@ -9,10 +9,6 @@ struct NFTablesRenderer: FamilyRenderer {
     private(set) var isEverythingPending = true
     /// True between asking for a batch and telling what became of it.
     private var isAwaitingCommit = false
-    /// True where what is awaited takes the place of a table that is there.
-    private var isTakingOver = false
-    /// True where the kernel has refused that: then the table is deleted, whatever is in it.
-    private var startsFromNothing = false
 
     init(node: NodePlan, options: SharedMapsTable.Options) {
         self.node = node
@@ -32,11 +28,11 @@ struct NFTablesRenderer: FamilyRenderer {
         if isContextChanged { table.update(plans.updateAll(from: state, in: node.context)) }
     }
 
-    /// So that what clients are remembered for goes on.
-    mutating func takeOver(_ predecessor: NFTKernelTable) {
-        guard !startsFromNothing else { return }
-        table.takeOver(predecessor)
-        isTakingOver = true
+    mutating func takeOver(_ predecessor: NFTKernelTable) { table.takeOver(predecessor) }
+
+    /// What each service port's counter says in the table that the kernel has.
+    func counts(in found: NFTKernelTable) -> [(service: ServicePortName, counter: NFTCounter)] {
+        table.counts(in: found)
     }
 
     mutating func nextBatches() -> [NFTablesBatch] {
@@ -52,14 +48,10 @@ struct NFTablesRenderer: FamilyRenderer {
         if isAwaitingCommit { table.didCommit(at: .now) }
         isAwaitingCommit = false
         isEverythingPending = false
-        isTakingOver = false
-        startsFromNothing = false
     }
 
     mutating func didFail() {
         table.didFail()
-        startsFromNothing = startsFromNothing || (isAwaitingCommit && isTakingOver)
-        isTakingOver = false
         isAwaitingCommit = false
         isEverythingPending = true
     }

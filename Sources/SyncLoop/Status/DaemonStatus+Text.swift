@@ -96,6 +96,7 @@ extension DaemonStatus.Family {
             lines.append(row("next attempt", left > 0 ? "in \(DaemonStatus.span(left))" : "now"))
         }
         lines.append(row("last check", lastCheck?.line(at: now) ?? "none yet"))
+        lines += countLines.map { row($0.label, $0.text) }
         let count = drift.mended.values.reduce(0, &+)
         if count > 0 {
             let kinds = drift.mended.filter { $0.value > 0 }.sorted { $0.key < $1.key }

@@ -76,9 +76,28 @@ public struct DaemonStatus: Codable, Hashable, Sendable {
         public var drift = Drift()
         /// Nil unless what is mended is undone again and again.
         public var contested: Contest?
+        /// What the service ports' counters said when the document was asked for; nil where nothing is counted.
+        public var services: [ServiceCount]?
 
         public init(family: IPFamily) {
             self.family = family
+        }
+    }
+
+    /// The first packets of the connections to a service port, as long as its counter is in the kernel.
+    public struct ServiceCount: Codable, Hashable, Sendable {
+        /// `namespace/name:port`, or `namespace/name` where the port has no name.
+        public var service: String
+        /// TCP, UDP or SCTP.
+        public var `protocol`: String
+        public var packets: UInt64
+        public var bytes: UInt64
+
+        public init(service: String, protocol: String, packets: UInt64, bytes: UInt64) {
+            self.service = service
+            self.protocol = `protocol`
+            self.packets = packets
+            self.bytes = bytes
         }
     }
 

@@ -90,7 +90,8 @@ struct TableModel: Equatable {
             for element in (elements[name] ?? [:]).values { count(element, -1) }
             elements[name] = nil
             sets[name] = nil
-        case .addCounter(let name): try require(counters.insert(name).inserted, "the counter is there")
+        case .addCounter(let counter):
+            try require(counters.insert(counter.name).inserted, "the counter is there")
         case .deleteCounter(let name):
             try require(counters.contains(name), "no counter")
             try require(counterUses[name, default: 0] == 0, "the counter is in use")

@@ -56,7 +56,9 @@ struct TextWriterTests {
     @Test("has the steps of a transaction one a line, in their order")
     func transaction() {
         let written = text(
-            .addTable, .deleteTable(name: "old"), .flushChain("a"), .deleteChain("b"), .addCounter("c"),
+            .addTable, .deleteTable(name: "old"), .flushChain("a"), .deleteChain("b"),
+            .addCounter(NFTCounter(name: "c")),
+            .addCounter(NFTCounter(name: "c2", packets: 7, bytes: 420)),
             .deleteCounter("d"), .deleteElement(set: "e", key: [.port(80), .number(65536)]),
             .addRule(NFTRule(.reject), chain: "f"))
         #expect(
@@ -66,6 +68,7 @@ struct TextWriterTests {
                 flush chain ip t a
                 delete chain ip t b
                 add counter ip t c
+                add counter ip t c2 packets 7 bytes 420
                 delete counter ip t d
                 delete element ip t e { 80 . 65536 }
                 add rule ip t f reject

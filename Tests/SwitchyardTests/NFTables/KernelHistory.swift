@@ -225,9 +225,9 @@ private struct HistoryRun {
     }
 
     private mutating func refuse() async throws -> String? {
-        guard var transaction = table.nextTransaction() else { return nil }
+        guard let next = table.nextTransaction() else { return nil }
         let before = try await read().map(TableContents.init)
-        transaction.changes.append(.deleteChain("never there"))
+        let transaction = NFTTransaction(next.table, next.changes + [.deleteChain("never there")])
         do {
             try await commit(transaction)
             return "a chain that is not there was deleted"
