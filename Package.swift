@@ -139,7 +139,8 @@ let package = Package(
             name: "ChainRendererTests",
             dependencies: ["ChainRenderer", "EndpointWatcher", "TestSupport"], swiftSettings: settings),
         .testTarget(
-            name: "NFTBackendTests", dependencies: ["NFTBackend", "EndpointWatcher", "ProxyCore", "TestSupport"],
+            name: "NFTBackendTests",
+            dependencies: ["NFTBackend", "CNftnl", "EndpointWatcher", "ProxyCore", "TestSupport"],
             swiftSettings: settings),
         .testTarget(
             name: "EndpointWatcherTests", dependencies: ["EndpointWatcher", "TestSupport"], swiftSettings: settings),

@@ -188,6 +188,7 @@ struct PlanWalkTests {
         #expect(try outcomeOfTwo(.iptables, clusterIP) == "10.180.0.9:1")
         // The first has no local endpoint and lets the packet fall through.
         #expect(try outcomeOfTwo(.iptables, externalIP) == "10.180.0.9:2")
+        #expect(try outcomeOfTwo(.iptables, externalIP, local: "b", without: "a") == "REJECT")
     }
 }
 
@@ -300,6 +301,7 @@ struct NFTablesPlanWalkTests {
         #expect(try outcomeOfTwo(.nftables, externalIP) == "10.180.0.9:2")
         // What the last one cannot spread does not fall through to the first.
         #expect(try outcomeOfTwo(.nftables, externalIP, local: "b") == "DROP")
+        #expect(try outcomeOfTwo(.nftables, externalIP, local: "b", without: "a") == "DROP")
         // One without endpoints has no element in the map of services.
         #expect(try outcomeOfTwo(.nftables, externalIP, local: "", without: "b") == "10.180.0.9:1")
     }
