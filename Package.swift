@@ -156,7 +156,8 @@ let package = Package(
             name: "ChainRendererTests",
             dependencies: ["ChainRenderer", "EndpointWatcher", "TestSupport"], swiftSettings: settings),
         .testTarget(
-            name: "NFTBackendTests", dependencies: ["NFTBackend", "EndpointWatcher", "ProxyCore", "TestSupport"],
+            name: "NFTBackendTests",
+            dependencies: ["NFTBackend", "CNftnl", "EndpointWatcher", "ProxyCore", "TestSupport"],
             swiftSettings: settings),
         .testTarget(
             name: "IPVSBackendTests", dependencies: ["IPVSBackend", "EndpointWatcher", "ProxyCore", "TestSupport"],

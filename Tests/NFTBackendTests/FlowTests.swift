@@ -40,7 +40,7 @@ struct FlowTests {
         let cluster = try GoldenCluster(golden)
         for family in IPFamily.allCases {
             let rules = NFTWalk(cluster.sharedMaps(family).kernelTable(), local: cluster.local)
-            let packets = Probes(cluster.state, cluster.node, cluster.nodePlan(family)).packets(limit: 250)
+            let packets = Probes(cluster.state, cluster.node, cluster.nodePlan(family)).packets(limit: 100)
             let found = disagreements(on: packets, cluster.planWalk(family).fate, rules.fate)
             #expect(found.isEmpty, "\(found.count): \(found.prefix(3))")
         }

@@ -188,13 +188,17 @@ struct PlanWalkTests {
         #expect(try outcomeOfTwo(.iptables, clusterIP) == "10.180.0.9:1")
         // The first has no local endpoint and lets the packet fall through.
         #expect(try outcomeOfTwo(.iptables, externalIP) == "10.180.0.9:2")
+        #expect(try outcomeOfTwo(.iptables, externalIP, local: "b", without: "a") == "REJECT")
     }
 }
 
 /// Where a client's packet ends at an address that two services have: `a` with policy Local and no endpoint here, and
 /// `b`. Their endpoints have the ports 1 and 2.
+///
+/// - Parameter admitting: the one whose source ranges have the client; without it neither has any.
 private func outcomeOfTwo(
-    _ mode: ProxyMode, _ destination: String, local: String = "a", without empty: String = ""
+    _ mode: ProxyMode, _ destination: String, local: String = "a", without empty: String = "",
+    admitting: String? = nil
 ) throws -> String {
     var table = PlanTable()
     var state = ClusterState()
@@ -206,6 +210,10 @@ private func outcomeOfTwo(
         var service = Cluster().service
         service.name = .valid("ns1", name)
         service.externalTrafficPolicy = name == local ? .local : .cluster
+        if let admitting {
+            let range = name == admitting ? "203.0.113.0/25" : "198.51.100.0/24"
+            service.loadBalancerSourceRanges = [range].compactMap { CIDR($0) }
+        }
         var slice = EndpointSlice(name: .valid("ns1", "\(name)-1"), service: service.name, family: .ipv4)
         slice.ports = [.init(name: "http", protocol: .tcp, number: port)]
         slice.endpoints = [.init(address: try #require(IPAddress("10.180.0.9")), nodeName: "node2")]
@@ -300,6 +308,10 @@ struct NFTablesPlanWalkTests {
         #expect(try outcomeOfTwo(.nftables, externalIP) == "10.180.0.9:2")
         // What the last one cannot spread does not fall through to the first.
         #expect(try outcomeOfTwo(.nftables, externalIP, local: "b") == "DROP")
+        #expect(try outcomeOfTwo(.nftables, externalIP, local: "b", without: "a") == "DROP")
+        // So are the source ranges.
+        #expect(try outcomeOfTwo(.nftables, loadBalancerIP, local: "", admitting: "a") == "DROP")
+        #expect(try outcomeOfTwo(.nftables, loadBalancerIP, local: "", admitting: "b") == "10.180.0.9:2")
         // One without endpoints has no element in the map of services.
         #expect(try outcomeOfTwo(.nftables, externalIP, local: "", without: "b") == "10.180.0.9:1")
     }

@@ -24,26 +24,19 @@ extension RuleCompiler {
             compare(Self.interfaceBytes(name), isNot)
         case .matchLocal(let field):
             load([field])
-            compare(KernelValue.host(Self.local), false)
+            compare(KernelValue.host(KernelNumber.local), false)
         case .matchNewConnection:
             load([.connectionState])
-            matchBits(Self.newConnection)
+            matchBits(KernelNumber.newConnection)
         case .matchTranslated:
             load([.connectionStatus])
-            matchBits(Self.destinationTranslated)
+            matchBits(KernelNumber.destinationTranslated)
         case .matchMark(let bits):
             emit(.meta(NFT_META_MARK.rawValue, register: register))
             matchBits(bits)
         default: break
         }
     }
-
-    /// RTN_LOCAL.
-    private static let local: UInt32 = 2
-    /// NF_CT_STATE_BIT(IP_CT_NEW).
-    private static let newConnection: UInt32 = 8
-    /// IPS_DST_NAT.
-    private static let destinationTranslated: UInt32 = 0x20
 
     /// A whole name is compared with the zero bytes behind it, one that ends in a star only as far as it goes.
     private static func interfaceBytes(_ name: String) -> [UInt8] {

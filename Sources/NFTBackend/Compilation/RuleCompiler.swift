@@ -55,7 +55,7 @@ struct RuleCompiler {
         case .reject:
             // Port unreachable, which is 3 in ICMP and 4 in ICMPv6.
             emit(.reject(type: NFT_REJECT_ICMP_UNREACH.rawValue, code: family == .ipv4 ? 3 : 4))
-        case .masquerade(let fullyRandom): emit(.masquerade(flags: fullyRandom ? Self.fullyRandom : 0))
+        case .masquerade(let fullyRandom): emit(.masquerade(flags: fullyRandom ? KernelNumber.fullyRandom : 0))
         case .translate(let address, let port):
             emit(.immediate(KernelValue.address(address, family), register: Register.at(word: 0)))
             emit(.immediate(KernelValue.port(port), register: Register.at(word: 4)))
@@ -68,9 +68,6 @@ struct RuleCompiler {
             translate(by: addSet(.random(endpoints, family, name: nameOfMap())))
         }
     }
-
-    /// NF_NAT_RANGE_PROTO_RANDOM_FULLY.
-    private static let fullyRandom: UInt32 = 0x10
 
     mutating func emit(_ expression: NFTExpression) {
         rule.expressions.append(expression)

@@ -8,6 +8,8 @@ struct NFTJourney {
     /// Bounds of what is followed: far above what any table of services has.
     private enum Limit {
         static let steps = 30_000
+        /// Chains from the hook's on (NFT_JUMP_STACK_SIZE, net/netfilter/nf_tables.h): the kernel takes no more either.
+        static let depth = 16
         /// Rules looked at, times the parts that chance has split the packet into.
         static let effort = 10_000_000
         /// Parts that chance may split a packet into.
@@ -232,7 +234,7 @@ extension NFTJourney {
             say("\(place): the way to \(name) leads in a circle, which the kernel refuses; it is not followed")
             return travellers
         }
-        guard path.count < NFTNumbers.jumpStack else {
+        guard path.count < Limit.depth else {
             say(
                 "\(place): the way to \(name) leads through too many chains, which the kernel refuses; it is not followed"
             )

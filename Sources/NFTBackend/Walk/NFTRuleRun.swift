@@ -1,3 +1,4 @@
+import CNftnl
 import ProxyCore
 
 /// One packet in one rule: expression by expression, as the kernel evaluates them (nf_tables_core.c).
@@ -140,12 +141,11 @@ struct NFTRuleRun {
 extension NFTRuleRun {
     private mutating func loadMeta(_ key: UInt32, _ register: UInt32) {
         switch key {
-        case NFTNumbers.Meta.mark: load(traveller.mark.hostBytes, register)
-        case NFTNumbers.Meta.transport: load([traveller.original.protocol.number], register)
-        case NFTNumbers.Meta.family:
-            load([traveller.original.family == .ipv4 ? NFTNumbers.Family.ipv4 : NFTNumbers.Family.ipv6], register)
-        case NFTNumbers.Meta.inputName: load(name: traveller.input, register, "comes in by")
-        case NFTNumbers.Meta.outputName: load(name: traveller.output, register, "leaves by")
+        case NFT_META_MARK.rawValue: load(traveller.mark.hostBytes, register)
+        case NFT_META_L4PROTO.rawValue: load([traveller.original.protocol.number], register)
+        case NFT_META_NFPROTO.rawValue: load([traveller.original.family.netfilterNumber], register)
+        case NFT_META_IIFNAME.rawValue: load(name: traveller.input, register, "comes in by")
+        case NFT_META_OIFNAME.rawValue: load(name: traveller.output, register, "leaves by")
         default: stop("what meta key \(key) is for the packet is not known")
         }
     }
@@ -163,62 +163,61 @@ extension NFTRuleRun {
     }
 
     private mutating func storeMeta(_ key: UInt32, _ register: UInt32) {
-        guard key == NFTNumbers.Meta.mark else { return stop("setting meta key \(key) is not followed") }
+        guard key == NFT_META_MARK.rawValue else { return stop("setting meta key \(key) is not followed") }
         guard let bytes = read(register, 4), let mark = UInt32(hostBytes: bytes) else { return }
         traveller.mark = mark
     }
 
     /// Nil if the first packet does not tell.
     private func connection(_ key: UInt32, _ direction: UInt8?) -> [UInt8]? {
-        typealias Key = NFTNumbers.Connection
         let original = traveller.original
         switch key {
-        case Key.state: return Key.stateNew.hostBytes
-        case Key.status:
+        case NFT_CT_STATE.rawValue: return KernelNumber.newConnection.hostBytes
+        case NFT_CT_STATUS.rawValue:
             // The bits stand for changes: a translation to the same address and port is none.
             let isMoved =
                 traveller.isTranslated
                 && (traveller.headerDestination != original.destination || traveller.port != original.port)
             let bits =
-                (isMoved ? Key.statusDestination : 0)
-                | (traveller.seenAs == .unchanged ? 0 : Key.statusSource)
+                (isMoved ? KernelNumber.destinationTranslated : 0)
+                | (traveller.seenAs == .unchanged ? 0 : KernelNumber.sourceTranslated)
             return bits.hostBytes
-        case Key.direction: return [0]
-        case Key.mark: return UInt32(0).hostBytes
+        case NFT_CT_DIRECTION.rawValue: return [0]
+        case NFT_CT_MARK.rawValue: return UInt32(0).hostBytes
         case _ where direction != 0: return nil
-        case Key.source: return original.source.networkBytes
-        case Key.destination: return original.destination.networkBytes
-        case Key.sourceIPv4 where original.family == .ipv4, Key.sourceIPv6 where original.family == .ipv6:
+        case NFT_CT_SRC.rawValue: return original.source.networkBytes
+        case NFT_CT_DST.rawValue: return original.destination.networkBytes
+        case NFT_CT_SRC_IP.rawValue where original.family == .ipv4,
+            NFT_CT_SRC_IP6.rawValue where original.family == .ipv6:
             return original.source.networkBytes
-        case Key.destinationIPv4 where original.family == .ipv4, Key.destinationIPv6 where original.family == .ipv6:
+        case NFT_CT_DST_IP.rawValue where original.family == .ipv4,
+            NFT_CT_DST_IP6.rawValue where original.family == .ipv6:
             return original.destination.networkBytes
-        case Key.transport: return [original.protocol.number]
-        case Key.destinationPort: return original.port.networkBytes
+        case NFT_CT_PROTOCOL.rawValue: return [original.protocol.number]
+        case NFT_CT_PROTO_DST.rawValue: return original.port.networkBytes
         default: return nil
         }
     }
 
     /// The type of an address as a routing table with ordinary routes has it.
     private func route(_ result: UInt32, _ flags: UInt32, _ local: LocalAddresses) -> [UInt8]? {
-        typealias Route = NFTNumbers.Route
-        guard result == Route.addressType else { return nil }
+        guard result == NFT_FIB_RESULT_ADDRTYPE.rawValue else { return nil }
         let address: IPAddress
-        switch flags & ~Route.mark {
-        case Route.source: address = traveller.headerSource
-        case Route.destination: address = traveller.headerDestination
+        switch flags & ~NFTA_FIB_F_MARK.rawValue {
+        case NFTA_FIB_F_SADDR.rawValue: address = traveller.headerSource
+        case NFTA_FIB_F_DADDR.rawValue: address = traveller.headerDestination
         default: return nil
         }
         return Self.type(of: address, local).hostBytes
     }
 
     private static func type(of address: IPAddress, _ local: LocalAddresses) -> UInt32 {
-        typealias Route = NFTNumbers.Route
-        if local.contains(address) { return Route.local }
-        if address.family == .ipv6 { return address.high >> 56 == 0xff ? Route.multicast : Route.unicast }
+        if local.contains(address) { return KernelNumber.local }
+        if address.family == .ipv6 { return address.high >> 56 == 0xff ? KernelNumber.multicast : KernelNumber.unicast }
         switch address.ipv4Bits >> 24 {
-        case 0: return Route.broadcast
-        case 224...239: return Route.multicast
-        default: return address.ipv4Bits == .max ? Route.broadcast : Route.unicast
+        case 0: return KernelNumber.broadcast
+        case 224...239: return KernelNumber.multicast
+        default: return address.ipv4Bits == .max ? KernelNumber.broadcast : KernelNumber.unicast
         }
     }
 }
@@ -231,12 +230,12 @@ extension NFTRuleRun {
         let isLess = value.lexicographicallyPrecedes(bytes)
         let holds: Bool
         switch operation {
-        case NFTNumbers.Compare.equal: holds = value == bytes
-        case NFTNumbers.Compare.notEqual: holds = value != bytes
-        case NFTNumbers.Compare.less: holds = isLess
-        case NFTNumbers.Compare.lessOrEqual: holds = isLess || value == bytes
-        case NFTNumbers.Compare.greater: holds = !isLess && value != bytes
-        case NFTNumbers.Compare.greaterOrEqual: holds = !isLess
+        case NFT_CMP_EQ.rawValue: holds = value == bytes
+        case NFT_CMP_NEQ.rawValue: holds = value != bytes
+        case NFT_CMP_LT.rawValue: holds = isLess
+        case NFT_CMP_LTE.rawValue: holds = isLess || value == bytes
+        case NFT_CMP_GT.rawValue: holds = !isLess && value != bytes
+        case NFT_CMP_GTE.rawValue: holds = !isLess
         default: return stop("comparison \(operation) is not understood")
         }
         if !holds { end = .noMatch }
@@ -264,7 +263,7 @@ extension NFTRuleRun {
         _ type: UInt32, _ address: UInt32?, _ port: UInt32?, _ flags: UInt32, isNAT: Bool
     ) {
         guard isNAT else { return stop("a translation outside of a nat chain is not followed") }
-        guard flags & NFTNumbers.NAT.netmap == 0 else { return stop("a translation of whole networks is not followed") }
+        guard flags & KernelNumber.netmap == 0 else { return stop("a translation of whole networks is not followed") }
         var target: IPAddress?
         if let address {
             guard let bytes = read(address, traveller.original.family.bitWidth / 8) else { return }
@@ -276,14 +275,14 @@ extension NFTRuleRun {
             targetPort = UInt16(bytes[0]) << 8 | UInt16(bytes[1])
         }
         switch type {
-        case NFTNumbers.NAT.destination:
+        case NFT_NAT_DNAT.rawValue:
             // Connection tracking goes by the tuple that it took, not by what rules have written into the header.
             let original = traveller.original
             traveller.destination = (target ?? original.destination).networkBytes
             traveller.port = targetPort ?? original.port
             traveller.isTranslated = true
             end = .translated
-        case NFTNumbers.NAT.source:
+        case NFT_NAT_SNAT.rawValue:
             if let target {
                 traveller.source = target.networkBytes
                 traveller.seenAs = .translated(target)
@@ -340,11 +339,11 @@ extension NFTRuleRun {
         guard let bytes = read(key, set.keyLength) else { return }
         let place = NFTTraveller.Key(set: name, key: bytes)
         let known = set.element(bytes) != nil
-        if operation == NFTNumbers.Dynset.delete {
+        if operation == NFT_DYNSET_OP_DELETE.rawValue {
             traveller.changes[place] = known ? .deleted : nil
             return
         }
-        guard operation == NFTNumbers.Dynset.add || operation == NFTNumbers.Dynset.update else {
+        guard operation == NFT_DYNSET_OP_ADD.rawValue || operation == NFT_DYNSET_OP_UPDATE.rawValue else {
             return stop("the change \(operation) of the set \(name) is not understood")
         }
         // An element that is there keeps its datum, and only its time begins anew.

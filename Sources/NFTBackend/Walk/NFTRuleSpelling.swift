@@ -1,3 +1,4 @@
+import CNftnl
 import ProxyCore
 
 /// A rule of the kernel's as a person reads it: near to nft's language, from its expressions alone.
@@ -47,7 +48,7 @@ struct NFTRuleSpelling {
             words.append("\(Self.metaOperand(key).text) set \(text(register, 4))")
         case .ct(let key, let direction, let register): set(register, connectionOperand(key, direction))
         case .fib(_, let flags, let register):
-            let field = flags & NFTNumbers.Route.source != 0 ? "saddr" : "daddr"
+            let field = flags & NFTA_FIB_F_SADDR.rawValue != 0 ? "saddr" : "daddr"
             set(register, Operand(text: "fib \(field) type", kind: .addressType, length: 4))
         case .numgen(let type, let modulus, let offset, let register):
             let draw = type == 0 ? "inc" : "random"
@@ -117,14 +118,14 @@ extension NFTRuleSpelling {
         let isIPv4 = table.identity.family == .ipv4
         let source: UInt32 = isIPv4 ? 12 : 8
         let length = Int(clamping: payload.length)
-        if payload.base == NFTNumbers.Base.network, length <= addressLength {
+        if payload.base == NFT_PAYLOAD_NETWORK_HEADER.rawValue, length <= addressLength {
             // Of a range of whole bytes the mask is left out, and fewer bytes are loaded.
             if payload.offset == source { return Operand(text: "\(ip) saddr", kind: .address, length: padded(length)) }
             if payload.offset == source + UInt32(addressLength) {
                 return Operand(text: "\(ip) daddr", kind: .address, length: padded(length))
             }
         }
-        if payload.base == NFTNumbers.Base.transport, payload.offset == 2, length == 2 {
+        if payload.base == NFT_PAYLOAD_TRANSPORT_HEADER.rawValue, payload.offset == 2, length == 2 {
             return Operand(text: "th dport", kind: .port, length: 4)
         }
         let text = "payload base \(payload.base) offset \(payload.offset) length \(payload.length)"
@@ -135,10 +136,10 @@ extension NFTRuleSpelling {
 
     private static func metaOperand(_ key: UInt32) -> Operand {
         switch key {
-        case NFTNumbers.Meta.mark: Operand(text: "meta mark", kind: .mark, length: 4)
-        case NFTNumbers.Meta.inputName: Operand(text: "iifname", kind: .name, length: 16)
-        case NFTNumbers.Meta.outputName: Operand(text: "oifname", kind: .name, length: 16)
-        case NFTNumbers.Meta.transport: Operand(text: "meta l4proto", kind: .transport, length: 4)
+        case NFT_META_MARK.rawValue: Operand(text: "meta mark", kind: .mark, length: 4)
+        case NFT_META_IIFNAME.rawValue: Operand(text: "iifname", kind: .name, length: 16)
+        case NFT_META_OIFNAME.rawValue: Operand(text: "oifname", kind: .name, length: 16)
+        case NFT_META_L4PROTO.rawValue: Operand(text: "meta l4proto", kind: .transport, length: 4)
         default: Operand(text: "meta \(key)", kind: .number, length: 4)
         }
     }
@@ -146,14 +147,13 @@ extension NFTRuleSpelling {
     private func connectionOperand(_ key: UInt32, _ direction: UInt8?) -> Operand {
         let way = direction.map { $0 == 0 ? "original " : "reply " } ?? ""
         switch key {
-        case NFTNumbers.Connection.state: return Operand(text: "ct state", kind: .state, length: 4)
-        case NFTNumbers.Connection.status: return Operand(text: "ct status", kind: .status, length: 4)
-        case NFTNumbers.Connection.source, NFTNumbers.Connection.sourceIPv4, NFTNumbers.Connection.sourceIPv6:
+        case NFT_CT_STATE.rawValue: return Operand(text: "ct state", kind: .state, length: 4)
+        case NFT_CT_STATUS.rawValue: return Operand(text: "ct status", kind: .status, length: 4)
+        case NFT_CT_SRC.rawValue, NFT_CT_SRC_IP.rawValue, NFT_CT_SRC_IP6.rawValue:
             return Operand(text: "ct \(way)\(ip) saddr", kind: .address, length: addressLength)
-        case NFTNumbers.Connection.destination, NFTNumbers.Connection.destinationIPv4,
-            NFTNumbers.Connection.destinationIPv6:
+        case NFT_CT_DST.rawValue, NFT_CT_DST_IP.rawValue, NFT_CT_DST_IP6.rawValue:
             return Operand(text: "ct \(way)\(ip) daddr", kind: .address, length: addressLength)
-        case NFTNumbers.Connection.destinationPort:
+        case NFT_CT_PROTO_DST.rawValue:
             return Operand(text: "ct \(way)proto-dst", kind: .port, length: 4)
         default: return Operand(text: "ct \(way)\(key)", kind: .number, length: 4)
         }
@@ -172,7 +172,7 @@ extension NFTRuleSpelling {
         }
         // `ct state and 8 != 0` is how the kernel has `ct state new`.
         let isZero = bytes.allSatisfy { $0 == 0 }
-        if operation == NFTNumbers.Compare.notEqual, isZero,
+        if operation == NFT_CMP_NEQ.rawValue, isZero,
             operand.text.hasSuffix(" new") || operand.text.hasSuffix(" dnat")
         {
             words.append(operand.text)
@@ -195,7 +195,7 @@ extension NFTRuleSpelling {
         case .name:
             let name = String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
             return bytes.contains(0) || bytes.count == 16 ? "\"\(name)\"" : "\"\(name)*\""
-        case .addressType: return UInt32(hostBytes: bytes) == NFTNumbers.Route.local ? "local" : hex(bytes)
+        case .addressType: return UInt32(hostBytes: bytes) == KernelNumber.local ? "local" : hex(bytes)
         case .number, .state, .status: return UInt32(hostBytes: bytes).map(String.init) ?? hex(bytes)
         case .mark where bytes.allSatisfy { $0 == 0 }: return "0"
         case .mark: return UInt32(hostBytes: bytes).map { "0x" + String($0, radix: 16) } ?? hex(bytes)
@@ -209,8 +209,8 @@ extension NFTRuleSpelling {
         let flip = UInt32(hostBytes: xor) ?? 0
         switch operand.kind {
         case .address: operand.prefix = mask.reduce(0) { $0 + $1.nonzeroBitCount }
-        case .state where and == NFTNumbers.Connection.stateNew: operand.text += " new"
-        case .status where and == NFTNumbers.Connection.statusDestination: operand.text += " dnat"
+        case .state where and == KernelNumber.newConnection: operand.text += " new"
+        case .status where and == KernelNumber.destinationTranslated: operand.text += " dnat"
         case .mark where and == .max: operand.text += " xor 0x" + String(flip, radix: 16)
         case .mark where flip == 0: operand.text += " and 0x" + String(and, radix: 16)
         case .mark where and == ~flip: operand.text += " or 0x" + String(flip, radix: 16)
@@ -225,7 +225,7 @@ extension NFTRuleSpelling {
             return
         }
         let key = text(source, set.keyLength)
-        let isAnonymous = set.kernel.flags & NFTNumbers.Set.anonymous != 0
+        let isAnonymous = set.kernel.flags & NFT_SET_ANONYMOUS.rawValue != 0
         let spelled = isAnonymous ? "{ \(elements(of: set, parts(source, set.keyLength))) }" : "@\(name)"
         switch destination {
         case nil: words.append("\(key) \(isNot ? "!= " : "")\(spelled)")
@@ -240,9 +240,9 @@ extension NFTRuleSpelling {
     private func elements(of set: NFTWalkSet, _ key: [Operand]) -> String {
         var texts: [String] = []
         let sorted = set.kernel.elements.sorted { $0.key.lexicographicallyPrecedes($1.key) }
-        for (index, element) in sorted.enumerated() where element.flags & NFTNumbers.Element.intervalEnd == 0 {
+        for (index, element) in sorted.enumerated() where element.flags & NFT_SET_ELEM_INTERVAL_END.rawValue == 0 {
             var text = spell(element.key, key)
-            if index + 1 < sorted.count, sorted[index + 1].flags & NFTNumbers.Element.intervalEnd != 0 {
+            if index + 1 < sorted.count, sorted[index + 1].flags & NFT_SET_ELEM_INTERVAL_END.rawValue != 0 {
                 text += Self.prefix(from: element.key, to: sorted[index + 1].key)
             }
             switch element.datum {
@@ -283,7 +283,7 @@ extension NFTRuleSpelling {
     }
 
     private mutating func translate(_ type: UInt32, _ address: UInt32?, _ port: UInt32?) {
-        let verb = type == NFTNumbers.NAT.source ? "snat" : "dnat"
+        let verb = type == NFT_NAT_SNAT.rawValue ? "snat" : "dnat"
         guard let address, let target = operand(address) else {
             words.append("\(verb) to reg \(address ?? 0)")
             return

@@ -1,3 +1,4 @@
+import CNftnl
 import ProxyCore
 
 /// A packet on its way, or the part of such packets that chance has sent this way.
@@ -78,14 +79,13 @@ extension NFTTraveller {
 
     /// What stands in a byte of the packet; nil where the walk does not know it.
     private func place(_ base: UInt32, _ offset: UInt32) -> Place? {
-        let isIPv4 = original.family == .ipv4
-        switch (base, offset) {
-        case (NFTNumbers.Base.network, 9) where isIPv4, (NFTNumbers.Base.network, 6) where !isIPv4: return .transport
-        case (NFTNumbers.Base.network, 12..<16) where isIPv4: return .source(Int(offset) - 12)
-        case (NFTNumbers.Base.network, 16..<20) where isIPv4: return .destination(Int(offset) - 16)
-        case (NFTNumbers.Base.network, 8..<24) where !isIPv4: return .source(Int(offset) - 8)
-        case (NFTNumbers.Base.network, 24..<40) where !isIPv4: return .destination(Int(offset) - 24)
-        case (NFTNumbers.Base.transport, 2..<4): return .port(Int(offset) - 2)
+        switch (nft_payload_bases(base), original.family, offset) {
+        case (NFT_PAYLOAD_NETWORK_HEADER, .ipv4, 9), (NFT_PAYLOAD_NETWORK_HEADER, .ipv6, 6): return .transport
+        case (NFT_PAYLOAD_NETWORK_HEADER, .ipv4, 12..<16): return .source(Int(offset) - 12)
+        case (NFT_PAYLOAD_NETWORK_HEADER, .ipv4, 16..<20): return .destination(Int(offset) - 16)
+        case (NFT_PAYLOAD_NETWORK_HEADER, .ipv6, 8..<24): return .source(Int(offset) - 8)
+        case (NFT_PAYLOAD_NETWORK_HEADER, .ipv6, 24..<40): return .destination(Int(offset) - 24)
+        case (NFT_PAYLOAD_TRANSPORT_HEADER, _, 2..<4): return .port(Int(offset) - 2)
         default: return nil
         }
     }
@@ -106,17 +106,19 @@ extension NFTTraveller {
         return bytes
     }
 
-    /// Writes addresses and the port. False if other bytes are meant.
+    /// Writes addresses and the port. False if other bytes are meant: nothing is written then.
     mutating func store(_ bytes: [UInt8], _ payload: NFTPayload) -> Bool {
+        var written = self
         for (index, byte) in bytes.enumerated() {
             switch place(payload.base, payload.offset &+ UInt32(truncatingIfNeeded: index)) {
-            case .source(let index) where index < source.count: source[index] = byte
-            case .destination(let index) where index < destination.count: destination[index] = byte
-            case .port(0): port = port & 0xff | UInt16(byte) << 8
-            case .port: port = port & 0xff00 | UInt16(byte)
+            case .source(let index) where index < source.count: written.source[index] = byte
+            case .destination(let index) where index < destination.count: written.destination[index] = byte
+            case .port(0): written.port = written.port & 0xff | UInt16(byte) << 8
+            case .port: written.port = written.port & 0xff00 | UInt16(byte)
             default: return false
             }
         }
+        self = written
         return true
     }
 }

@@ -1,3 +1,4 @@
+import CNftnl
 import ProxyCore
 
 /// A table made ready for walks: chains by name, sets by key.
@@ -50,15 +51,17 @@ struct NFTWalkSet: Sendable {
 
     init(_ set: NFTKernelTable.Set) {
         kernel = set
-        let isInterval = set.flags & NFTNumbers.Set.interval != 0
+        let isInterval = set.flags & NFT_SET_INTERVAL.rawValue != 0
+        // The kernel takes no longer keys, and a lookup of one finds no register that long.
+        let length = min(keyLength, KernelValue.maximumLength)
         for (index, element) in set.elements.enumerated() {
-            if element.flags & NFTNumbers.Element.catchAll != 0 {
+            if element.flags & NFT_SET_ELEM_CATCHALL.rawValue != 0 {
                 catchAll = index
                 continue
             }
-            let key = Self.padded(element.key, to: Int(set.keyLength))
+            let key = Self.padded(element.key, to: length)
             if isInterval {
-                let isEnd = element.flags & NFTNumbers.Element.intervalEnd != 0
+                let isEnd = element.flags & NFT_SET_ELEM_INTERVAL_END.rawValue != 0
                 bounds.append(Bound(key: key, isEnd: isEnd, element: index))
             } else {
                 exact[key] = index
