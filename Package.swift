@@ -108,6 +108,10 @@ let package = Package(
         .executableTarget(
             name: "netlink-peer", dependencies: ["BatchApplier", "ProxyCore"], path: "Tests/NetlinkPeer",
             swiftSettings: settings),
+        // First packets through the rules of a node, made and caught by hand inside its namespace.
+        .executableTarget(
+            name: "packet-peer", dependencies: ["BatchApplier", "ProxyCore"], path: "Tests/PacketPeer",
+            swiftSettings: settings),
         // An API server for tests: lists, watches, bookmarks, both encodings, and faults on demand.
         .target(
             name: "TestAPIServer",
@@ -139,7 +143,8 @@ let package = Package(
             name: "ChainRendererTests",
             dependencies: ["ChainRenderer", "EndpointWatcher", "TestSupport"], swiftSettings: settings),
         .testTarget(
-            name: "NFTBackendTests", dependencies: ["NFTBackend", "EndpointWatcher", "ProxyCore", "TestSupport"],
+            name: "NFTBackendTests",
+            dependencies: ["NFTBackend", "EndpointWatcher", "ProxyCore", "packet-peer", "TestSupport"],
             swiftSettings: settings),
         .testTarget(
             name: "EndpointWatcherTests", dependencies: ["EndpointWatcher", "TestSupport"], swiftSettings: settings),
