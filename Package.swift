@@ -114,6 +114,10 @@ let package = Package(
         .executableTarget(
             name: "nftables-peer", dependencies: ["BatchApplier", "ProxyCore", "TestSupport"],
             path: "Tests/NFTablesPeer", swiftSettings: settings),
+        // First packets through the rules of a node, made and caught by hand inside its namespace.
+        .executableTarget(
+            name: "packet-peer", dependencies: ["BatchApplier", "ProxyCore"], path: "Tests/PacketPeer",
+            swiftSettings: settings),
         // An API server for tests: lists, watches, bookmarks, both encodings, and faults on demand.
         .target(
             name: "TestAPIServer",
@@ -157,7 +161,7 @@ let package = Package(
             dependencies: ["ChainRenderer", "EndpointWatcher", "TestSupport"], swiftSettings: settings),
         .testTarget(
             name: "NFTBackendTests",
-            dependencies: ["NFTBackend", "CNftnl", "EndpointWatcher", "ProxyCore", "TestSupport"],
+            dependencies: ["NFTBackend", "CNftnl", "EndpointWatcher", "ProxyCore", "packet-peer", "TestSupport"],
             swiftSettings: settings),
         .testTarget(
             name: "IPVSBackendTests", dependencies: ["IPVSBackend", "EndpointWatcher", "ProxyCore", "TestSupport"],

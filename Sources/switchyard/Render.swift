@@ -1,6 +1,7 @@
 import ArgumentParser
 import ChainRenderer
 import Foundation
+import IPVSBackend
 import ProxyCore
 
 /// Writes rules as text, with no cluster and no kernel.

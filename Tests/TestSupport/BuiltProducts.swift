@@ -6,6 +6,7 @@ package enum BuiltProducts {
     package static let trafficPeer = path("traffic-peer", override: nil)
     package static let netlinkPeer = path("netlink-peer", override: nil)
     package static let nftablesPeer = path("nftables-peer", override: nil)
+    package static let packetPeer = path("packet-peer", override: nil)
     package static let testAPIServer = path("test-api-server", override: nil)
 
     /// The environment variable lets the same tests judge an installed or a release build.

@@ -8,6 +8,7 @@ let usage = """
           [--upstream HOST PORT]
       traffic-peer ask --tcp|--udp HOST PORT [--count N] [--source ADDRESS]... [--timeout MS] [--every MS] [--http]
           [--summary]
+      traffic-peer storm --tcp HOST PORT [--count N] --source ADDRESS...
       traffic-peer stream [--interval MS] --udp|--tcp HOST PORT...
 
     serve prints "ready", then answers each connection or datagram with "NAME ADDRESS-OF-PEER". On a port to hold it
@@ -15,6 +16,8 @@ let usage = """
     ask prints a line per attempt: the answer, refused, timeout or unreachable; a tab; the milliseconds it took.
     With several sources each is used for N attempts in its turn. With --summary: a count and an answer per line.
     Attempts follow each other at once, or begin --every so many milliseconds. After three timeouts in a row it gives up.
+    storm connects N times from each source, one connection after the other as fast as it can, and ends with a count and
+    an answer per line.
     stream asks every server once in each interval, each over one socket, until it is ended; a line per answer:
     milliseconds since the epoch, the server's number from 0, and its name, refused, timeout, unreachable or closed.
 
@@ -153,6 +156,25 @@ func ask(_ words: inout Words) {
     }
 }
 
+func storm(_ words: inout Words) {
+    var server: SocketAddress?
+    var sources: [SocketAddress] = []
+    var count = 1
+    while let word = words.next() {
+        switch word {
+        case "--tcp": server = words.address(of: word)
+        case "--count": count = words.number(of: word)
+        case "--source":
+            let host = words.value(of: word)
+            guard let address = SocketAddress(host: host, port: 0) else { fail("\"\(host)\" is not an address") }
+            sources.append(address)
+        default: fail("unknown option \(word)")
+        }
+    }
+    guard let server, !sources.isEmpty else { fail("storm needs --tcp with a host and a port, and a source") }
+    Storm(server: server, sources: sources, count: count).run()
+}
+
 func stream(_ words: inout Words) -> Never {
     var stream = Stream()
     while let word = words.next() {
@@ -174,6 +196,7 @@ var words = Words(Array(CommandLine.arguments.dropFirst()))
 switch words.next() {
 case "serve": serve(&words)
 case "ask": ask(&words)
+case "storm": storm(&words)
 case "stream": stream(&words)
-default: fail("say serve, ask or stream")
+default: fail("say serve, ask, storm or stream")
 }

@@ -90,10 +90,12 @@ public actor NFTablesApplier {
     public func readCounters(_ family: IPFamily, table: String) throws(NFTablesError) -> NFTablesDump {
         try withSocket { socket throws(NetlinkError) in
             for _ in 0..<Self.readAttempts {
-                var dump = NFTablesDump(generation: try NFTablesGeneration.ask(&socket))
+                let generation = try NFTablesGeneration.ask(&socket)
+                let listing = NFTablesListing(family: family, table: table, isSetListed: { _ in false })
+                var messages: [NFTablesDump.Message] = []
                 do throws(NetlinkError) {
-                    try dump.readObjects(family, table, &socket)
-                    return dump
+                    try listing.readObjects(&socket) { messages.append($0) }
+                    return NFTablesDump(generation: generation, messages: messages)
                 } catch  where error.isInterruptedDump {
                     continue
                 }

@@ -41,7 +41,7 @@ struct NFTablesListing {
             if let name = attributes[Int(NFTA_SET_NAME.rawValue)]?.payload.string { sets.append(name) }
             take(message)
         }
-        try list(NFT_MSG_GETOBJ, Int(NFTA_OBJ_TABLE.rawValue), &socket, take)
+        try readObjects(&socket, take)
         for set in sets where isSetListed(set) {
             let request = request(NFT_MSG_GETSETELEM) {
                 $0.put(Int(NFTA_SET_ELEM_LIST_TABLE.rawValue), string: table)
@@ -53,10 +53,10 @@ struct NFTablesListing {
     }
 
     /// Lists the counters and other objects of a table; none where it is not there.
-    mutating func readObjects(
-        _ family: IPFamily, _ table: String, _ socket: inout NetlinkSocket
+    func readObjects(
+        _ socket: inout NetlinkSocket, _ take: (NFTablesDump.Message) -> Void
     ) throws(NetlinkError) {
-        try list(NFT_MSG_GETOBJ, Int(NFTA_OBJ_TABLE.rawValue), family, table, &socket)
+        try list(NFT_MSG_GETOBJ, Int(NFTA_OBJ_TABLE.rawValue), &socket, take)
     }
 
     /// Lists the objects of a kind. Kernels that do not filter by table list those of others too.

@@ -13,57 +13,64 @@ extension DaemonNFTables {
             let numbers = Array(3...7)
             let servers = try EndpointServers(node, numbers)
             defer { servers.stop() }
-            // Each connection leaves an entry of conntrack behind, and a port of the client that is in use for long.
+            // Each connection leaves an entry of conntrack behind.
             try node.shell(
                 """
-                sysctl -q -w net.netfilter.nf_conntrack_tcp_timeout_time_wait=1 net.ipv4.tcp_tw_reuse=1 \
+                sysctl -q -w net.netfilter.nf_conntrack_tcp_timeout_close=1 \
                     net.ipv4.ip_local_port_range='1024 65000'
                 """)
             var service = NodeService(name: "changing", number: 20, endpoints: Array(numbers.prefix(Self.sizes[0])))
             try node.write(service.manifest, to: "changing.json")
             try await node.startAndSettle()
 
-            let clients = try (0..<3).map { try ConnectionStorm(node, number: $0, to: service.clusterIP) }
-            let end = ContinuousClock.now + .seconds(8)
+            let storms = try (0..<3).map { try ConnectionStorm(node, number: $0, to: service.clusterIP) }
+            let start = ContinuousClock.now
             var changes = 0
-            while ContinuousClock.now < end {
+            while try storms.contains(where: { try $0.answers().isEmpty }), .now - start < .seconds(180) {
                 changes += 1
                 service.endpoints = Array(numbers.prefix(Self.sizes[changes % Self.sizes.count]))
                 let before = node.status()?["IPv4"]?.lastSync?.finishedAt
                 try node.write(service.manifest, to: "changing.json")
                 #expect(await node.wait { $0.lastSync?.finishedAt != before }, "\(node.daemon?.log ?? "")")
             }
-            var answers: [String: Int] = [:]
-            for client in clients { answers.merge(try client.stop(), uniquingKeysWith: +) }
+            let time = ContinuousClock.now - start
+            let answers = try storms.reduce(into: [:]) { $0.merge(try $1.answers(), uniquingKeysWith: +) }
+            storms.forEach { $0.stop() }
             let total = answers.values.reduce(0, +)
-            print("nftables: \(total) connections while a list of endpoints changed \(changes) times: \(answers)")
+            print("nftables: \(total) connections in \(time), a list of endpoints changed \(changes) times: \(answers)")
             #expect(Set(answers.keys) == Set(numbers.map { "pod-\($0)" }), "\(answers)")
-            #expect(changes >= Self.sizes.count && total > 1000)
+            #expect(total == storms.count * ConnectionStorm.size && total >= 500_000)
+            #expect(changes >= 2 * Self.sizes.count)
             #expect(try await node.settle() == "", "\(node.daemon?.log ?? "")")
         }
     }
 }
 
-/// A client that connects without a pause, from one address after the other.
+/// A client that connects without a pause, from one address after the other, until it has done so often enough.
 private struct ConnectionStorm {
+    private static let sources = 50
+    private static let connectionsPerSource = 3400
+    static let size = sources * connectionsPerSource
+
     private let process: RunningCommand
     private let output: URL
 
     init(_ node: DaemonNode, number: Int, to address: String) throws {
         output = node.folder.appending(path: "storm-\(number)")
-        let sources = (1...50).flatMap { ["--source", "10.1.200.\(number * 50 + $0)"] }
+        let sources = (1...Self.sources).flatMap { ["--source", "10.1.200.\(number * Self.sources + $0)"] }
+        try Data().write(to: output)
         process = try node.namespace.start(
-            ["sh", "-c", #"exec "$@" >\#(output.path)"#, "sh", BuiltProducts.trafficPeer, "ask", "--tcp", address]
-                + ["80", "--timeout", "20000", "--count", "5000"] + sources)
+            ["sh", "-c", #"exec "$@" >\#(output.path)"#, "sh", BuiltProducts.trafficPeer, "storm", "--tcp", address]
+                + ["80", "--count", "\(Self.connectionsPerSource)"] + sources)
     }
 
-    /// Ends it. Returns how often each answer came.
-    func stop() throws -> [String: Int] {
-        process.stop()
-        let text = try String(contentsOf: output, encoding: .utf8)
-        // The last line may be cut.
-        return text.split(separator: "\n", omittingEmptySubsequences: false).dropLast().reduce(into: [:]) {
-            $0[String($1.prefix { $0 != " " && $0 != "\t" }), default: 0] += 1
+    /// How often each answer came; empty until it is at its end.
+    func answers() throws -> [String: Int] {
+        try String(contentsOf: output, encoding: .utf8).split(separator: "\n").reduce(into: [:]) { answers, line in
+            let words = line.split(separator: "\t")
+            answers[words.last.map(String.init) ?? "", default: 0] += words.first.flatMap { Int($0) } ?? 0
         }
     }
+
+    func stop() { process.stop() }
 }

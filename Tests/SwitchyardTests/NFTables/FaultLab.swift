@@ -37,7 +37,9 @@ final class FaultLab: Sendable {
 
     /// One sync, as the loop makes it.
     func sync(full: Bool = false) async throws(SyncFailure) {
-        guard let work = await model.beginSync(.ipv4, full: full) else { return }
+        let isEverythingPending = await model.isEverythingPending(.ipv4)
+        let predecessor = full || isEverythingPending ? await kernel.predecessor() : nil
+        guard let work = await model.beginSync(.ipv4, full: full, over: predecessor) else { return }
         do throws(SyncFailure) {
             if !work.batches.isEmpty { _ = try await kernel.commit(work) }
         } catch {

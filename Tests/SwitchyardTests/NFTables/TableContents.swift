@@ -17,7 +17,7 @@ struct TableContents: Equatable {
             sets[set.name] = set
             sets[set.name]?.elements = []
         }
-        counters = table.counters
+        counters = table.counters.map(\.name)
     }
 
     /// How many elements a set has.
