@@ -1,6 +1,7 @@
 import CMnl
 import Glibc
 import ProxyCore
+import SystemPackage
 
 /// A table of nf_tables as the kernel lists it.
 public struct NFTablesDump: Sendable {
@@ -19,7 +20,7 @@ public struct NFTablesDump: Sendable {
         self.generation = generation
     }
 
-    /// Returns false where the table is not there.
+    /// Returns false where the table is not there. Throws `interrupted` where something changed meanwhile.
     mutating func read(
         _ family: IPFamily, _ table: String, withElements: Bool, _ socket: inout NetlinkSocket
     ) throws(NetlinkError) -> Bool {
@@ -34,19 +35,29 @@ public struct NFTablesDump: Sendable {
         try list(NFT_MSG_GETRULE, Int(NFTA_RULE_TABLE.rawValue), family, table, &socket)
         let firstSet = messages.count
         try list(NFT_MSG_GETSET, Int(NFTA_SET_TABLE.rawValue), family, table, &socket)
-        let sets = messages[firstSet...].compactMap { message in
-            NetlinkAttributes(message.payload[...].dropFirst(NetlinkLayout.netfilterHeader))[
-                Int(NFTA_SET_NAME.rawValue)]?.payload.string
+        let sets = messages[firstSet...].map { message in
+            NetlinkAttributes(message.payload[...].dropFirst(NetlinkLayout.netfilterHeader))
         }
         try list(NFT_MSG_GETOBJ, Int(NFTA_OBJ_TABLE.rawValue), family, table, &socket)
         guard withElements else { return true }
-        for set in sets {
+        for attributes in sets {
+            guard let set = attributes[Int(NFTA_SET_NAME.rawValue)]?.payload.string else { continue }
+            let flags = attributes[Int(NFTA_SET_FLAGS.rawValue)]?.payload.bigEndian(UInt32.self) ?? 0
+            var listing = SetListing()
             var request = NetlinkBatch()
             request.append(NFT_MSG_GETSETELEM, family) {
                 $0.put(Int(NFTA_SET_ELEM_LIST_TABLE.rawValue), string: table)
                 $0.put(Int(NFTA_SET_ELEM_LIST_SET.rawValue), string: set)
             }
-            try socket.dump(request, operation: "list set \(set) of table \(table)") { append($0) }
+            let operation = "list set \(set) of table \(table)"
+            try socket.dump(request, operation: operation) { message in
+                listing.received(message)
+                append(message)
+            }
+            // Packets change a set that rules add to, at any time.
+            if listing.hasRepetitions, flags & NFT_SET_EVAL.rawValue == 0 {
+                throw NetlinkError(operation: operation, errno: .interrupted)
+            }
         }
         return true
     }
