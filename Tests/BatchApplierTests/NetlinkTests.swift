@@ -164,4 +164,31 @@ struct NetlinkTests {
         replies.received(datagram.dropLast()) { _ in Issue.record("a message that is not whole") }
         #expect(replies.isOver && replies.failures.map(\.errno) == [.badMessage])
     }
+
+    @Test("an element that a listing has twice is noticed, in one message or in two, and the end of a range is another")
+    func repetitions() throws {
+        func listing(_ messages: [[(key: UInt32, flags: UInt32?)]]) throws -> Bool {
+            var listing = SetListing()
+            for elements in messages {
+                var batch = NetlinkBatch()
+                batch.append(subsystem: 10, message: 12, family: 2) { list in
+                    list.nest(3) {
+                        for element in elements {
+                            $0.nest(1) {
+                                $0.nest(1) { $0.put(1, bigEndian: element.key) }
+                                if let flags = element.flags { $0.put(3, bigEndian: flags) }
+                            }
+                        }
+                    }
+                }
+                var rest = batch.bytes[...]
+                listing.received(try #require(NetlinkMessage(takenFrom: &rest)))
+            }
+            return listing.hasRepetitions
+        }
+        #expect(try !listing([[(1, nil), (2, nil)], [(3, nil)], []]))
+        #expect(try listing([[(1, nil), (2, nil), (1, nil)]]))
+        #expect(try listing([[(1, nil), (2, nil)], [(3, nil), (2, nil)]]))
+        #expect(try !listing([[(1, nil), (2, 1)], [(2, nil), (3, 1)]]))
+    }
 }

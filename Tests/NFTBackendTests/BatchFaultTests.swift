@@ -18,10 +18,4 @@ struct BatchFaultTests {
         encoder.append([.other("another"), .verdict(.drop)], to: "others")
         #expect(encoder.messages.fault == fault)
     }
-
-    @Test("is nothing that a layout writes")
-    func layouts() {
-        let change = NFTChange.addRule(NFTRule(.matchNewConnection, .reject), chain: "services")
-        #expect(NFTablesBatch(NFTTransaction(table, [.addTable, change])).fault == nil)
-    }
 }

@@ -1,6 +1,7 @@
 import CMnl
 import Glibc
 import ProxyCore
+import SystemPackage
 
 /// A table of nf_tables as the kernel lists it.
 public struct NFTablesDump: Sendable {
@@ -23,7 +24,7 @@ struct NFTablesListing {
     /// Whether the elements of a set are listed.
     let isSetListed: (String) -> Bool
 
-    /// Returns false where the table is not there.
+    /// Returns false where the table is not there. Throws `interrupted` where something changed meanwhile.
     func read(
         _ socket: inout NetlinkSocket, _ take: (NFTablesDump.Message) -> Void
     ) throws(NetlinkError) -> Bool {
@@ -33,23 +34,37 @@ struct NFTablesListing {
         } catch  where error.isNotFound {
             return false
         }
-        var sets: [String] = []
+        var sets: [(name: String, isDynamic: Bool)] = []
         try list(NFT_MSG_GETCHAIN, Int(NFTA_CHAIN_TABLE.rawValue), &socket, take)
         try list(NFT_MSG_GETRULE, Int(NFTA_RULE_TABLE.rawValue), &socket, take)
         try list(NFT_MSG_GETSET, Int(NFTA_SET_TABLE.rawValue), &socket) { message in
             let attributes = NetlinkAttributes(message.payload[...].dropFirst(NetlinkLayout.netfilterHeader))
-            if let name = attributes[Int(NFTA_SET_NAME.rawValue)]?.payload.string { sets.append(name) }
+            let flags = attributes[Int(NFTA_SET_FLAGS.rawValue)]?.payload.bigEndian(UInt32.self) ?? 0
+            if let name = attributes[Int(NFTA_SET_NAME.rawValue)]?.payload.string {
+                sets.append((name, flags & NFT_SET_EVAL.rawValue != 0))
+            }
             take(message)
         }
         try readObjects(&socket, take)
-        for set in sets where isSetListed(set) {
-            let request = request(NFT_MSG_GETSETELEM) {
-                $0.put(Int(NFTA_SET_ELEM_LIST_TABLE.rawValue), string: table)
-                $0.put(Int(NFTA_SET_ELEM_LIST_SET.rawValue), string: set)
-            }
-            try socket.dump(request, operation: "list set \(set) of table \(table)") { take(.init($0)) }
-        }
+        for set in sets where isSetListed(set.name) { try listElements(of: set.name, set.isDynamic, &socket, take) }
         return true
+    }
+
+    private func listElements(
+        of set: String, _ isDynamic: Bool, _ socket: inout NetlinkSocket, _ take: (NFTablesDump.Message) -> Void
+    ) throws(NetlinkError) {
+        let request = request(NFT_MSG_GETSETELEM) {
+            $0.put(Int(NFTA_SET_ELEM_LIST_TABLE.rawValue), string: table)
+            $0.put(Int(NFTA_SET_ELEM_LIST_SET.rawValue), string: set)
+        }
+        let operation = "list set \(set) of table \(table)"
+        var listing = SetListing()
+        try socket.dump(request, operation: operation) { message in
+            listing.received(message)
+            take(.init(message))
+        }
+        // Packets change a set that rules add to, at any time.
+        if listing.hasRepetitions, !isDynamic { throw NetlinkError(operation: operation, errno: .interrupted) }
     }
 
     /// Lists the counters and other objects of a table; none where it is not there.

@@ -170,7 +170,8 @@ extension SharedMapsTable {
     private func collectNode(_ old: SharedMapsSettings, _ changed: Changed, _ batch: inout SyncBatch) {
         for (before, after) in zip(old.chains, settings.chains) { batch.rewrite(before, as: after) }
         let added = Set(batch.added.map(\.name))
-        let unused = idle.keys.compactMap { if case .kind(let kind) = $0 { kind } else { nil } }
+        // Those that fall out of use by this very transaction too: they may be wanted again before they are taken away.
+        let unused = (Array(idle.keys) + batch.left).compactMap { if case .kind(let kind) = $0 { kind } else { nil } }
         let known = Set(kinds.things).union(unused).map { ($0.name, $0) }.sorted { $0.0 < $1.0 }
         for (name, kind) in known where !added.contains(name) {
             batch.rewrite(kind.chain(old.node), as: kind.chain(settings.node))

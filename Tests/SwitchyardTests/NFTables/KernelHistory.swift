@@ -231,7 +231,7 @@ private struct HistoryRun {
         do {
             try await commit(transaction)
             return "a chain that is not there was deleted"
-        } catch let failure as NFTablesReply.Failure where failure.kind == "refused" {
+        } catch let failure as NFTablesReply.Failure where failure.sentence.hasSuffix(": chain never there") {
             table.didFail()
         }
         let after = try await read().map(TableContents.init)

@@ -19,10 +19,15 @@ struct KernelHistoryTests {
                     let peer = try NFTablesPeer(in: namespace)
                     for seed in stride(from: first + worker, to: first + count, by: Int(workers)) {
                         let history = KernelHistory(seed: seed)
-                        guard try await history.fault(in: peer) != nil else { continue }
+                        guard let fault = try await history.fault(in: peer) else { continue }
                         let short = try await history.shrunk(in: peer)
-                        let fault = try await short.fault(in: peer) ?? "now without a fault"
-                        Issue.record("seed \(seed), shrunk to \(short.steps.count) steps: \(short)\n\(fault)")
+                        let last = try await short.fault(in: peer) ?? "no fault"
+                        Issue.record(
+                            """
+                            seed \(seed): \(fault)
+                            shrunk to \(short.steps.count) steps, \(last):
+                            \(short)
+                            """)
                         return
                     }
                 }

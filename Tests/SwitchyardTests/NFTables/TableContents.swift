@@ -20,9 +20,6 @@ struct TableContents: Equatable {
         counters = table.counters.map(\.name)
     }
 
-    /// How many elements a set has.
-    func count(of set: String) -> Int { elements[set]?.count ?? 0 }
-
     /// The first of what differs; nil if nothing does.
     func difference(from other: TableContents) -> String? {
         if comment != other.comment { return "the comment of the table" }
