@@ -7,7 +7,7 @@ import Testing
 struct FeatureTests {
     /// Those that a kernel has modules for.
     private static let modules: [NFTFeature] = [
-        .filterChains, .natChains, .connectionTracking, .randomNumbers, .translation, .masquerading, .rejection,
+        .tables, .natChains, .connectionTracking, .randomNumbers, .translation, .masquerading, .rejection,
         .routes, .counters,
     ]
 

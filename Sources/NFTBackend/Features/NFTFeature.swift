@@ -4,7 +4,8 @@ public import ProxyCore
 ///
 /// The names of options are those of net/netfilter/Kconfig, net/ipv4/netfilter/Kconfig and net/ipv6/netfilter/Kconfig.
 public enum NFTFeature: String, CaseIterable, Sendable {
-    case filterChains = "filter chains"
+    /// Without it nothing else can be there.
+    case tables = "tables of this family"
     case natChains = "nat chains"
     case verdictMaps = "verdict maps with several parts in their keys"
     case connectionTracking = "the expression ct"
@@ -20,7 +21,7 @@ public enum NFTFeature: String, CaseIterable, Sendable {
     public func kernelOptions(_ family: IPFamily) -> String {
         let number = family == .ipv4 ? "4" : "6"
         switch self {
-        case .filterChains: return "CONFIG_NF_TABLES and CONFIG_NF_TABLES_IPV\(number)"
+        case .tables: return "CONFIG_NF_TABLES_IPV\(number)"
         case .natChains, .translation: return "CONFIG_NFT_NAT"
         // Parts of nf_tables itself, which older kernels have less of.
         case .verdictMaps, .affinity: return "CONFIG_NF_TABLES of kernel 5.13 or newer"
@@ -37,8 +38,7 @@ public enum NFTFeature: String, CaseIterable, Sendable {
     /// What does without it what it should not.
     public var use: String {
         switch self {
-        case .filterChains: "services without endpoints, source ranges and cluster IPs need it"
-        case .natChains, .translation, .verdictMaps, .connectionTracking: "every service needs it"
+        case .tables, .natChains, .translation, .verdictMaps, .connectionTracking: "every service needs it"
         case .randomNumbers: "services with endpoints need it"
         case .masquerading: "external traffic and traffic of an endpoint to itself need it"
         case .rejection: "services without endpoints and other ports of cluster IPs need it"
@@ -98,7 +98,7 @@ extension NFTFeature {
             [.addChain(chain)] + sets.map(NFTChange.addSet) + [.addRule(NFTRule(statements), chain: chain.name)]
         }
         switch self {
-        case .filterChains: return [.addChain(filter)]
+        case .tables: return [.addChain(filter)]
         case .natChains: return [.addChain(prerouting)]
         case .verdictMaps:
             return steps(

@@ -15,10 +15,11 @@ extension NFTablesBatch {
         let message = Array(bytes[offsets[index]..<end])
         let whole = Self.headers..<message.count
         switch nf_tables_msg_types(UInt32(message[4])) {
+        case NFT_MSG_NEWTABLE: return [.tables]
         case NFT_MSG_NEWOBJ: return [.counters]
         case NFT_MSG_NEWCHAIN:
             guard let type = Self.attribute(Int(NFTA_CHAIN_TYPE.rawValue), in: message, whole) else { return [] }
-            return [Self.text(message[type]) == NFTChain.Hook.Kind.nat.rawValue ? .natChains : .filterChains]
+            return [Self.text(message[type]) == NFTChain.Hook.Kind.nat.rawValue ? .natChains : .tables]
         case NFT_MSG_NEWRULE:
             guard let list = Self.attribute(Int(NFTA_RULE_EXPRESSIONS.rawValue), in: message, whole) else { return [] }
             return Self.features(ofExpressions: list, in: message, offset)

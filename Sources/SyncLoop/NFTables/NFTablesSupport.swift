@@ -35,6 +35,7 @@ public enum NFTablesSupport: Hashable, Sendable {
                 try await commit(NFTablesBatch(feature.trial(family)))
             } catch {
                 guard error.tellsOfAbsence else { return .unknown("\(feature.rawValue): \(error.sentence)") }
+                if feature == .tables { return .known(missing: [feature.absence(family)]) }
                 missing.append(feature.absence(family))
             }
         }

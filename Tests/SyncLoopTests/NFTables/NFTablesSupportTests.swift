@@ -62,6 +62,18 @@ struct NFTablesSupportTests {
         }
     }
 
+    @Test("are one where not even a table can be made, as in a kernel without the family")
+    func noFamily() async {
+        // What kernel 6.1 answers without CONFIG_NF_TABLES_IPV4, for the table and all that goes into it.
+        let support = await NFTablesSupport.found(.ipv4) { batch throws(NFTablesError) in
+            let error = NFTablesError(
+                NetlinkError(operation: "x", errno: .notSupportedOnSocket, index: 1), of: batch, alsoRefused: 3)
+            #expect(error.naming(objectOf: batch).sentence.contains("CONFIG_NF_TABLES_IPV4"))
+            throw error
+        }
+        #expect(support == .known(missing: [NFTFeature.tables.absence(.ipv4)]))
+    }
+
     @Test("are not known where it is something else that fails")
     func unknown() async {
         let support = await NFTablesSupport.found(.ipv4) { batch throws(NFTablesError) in
