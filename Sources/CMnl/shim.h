@@ -6,3 +6,10 @@
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
 #include <linux/netlink.h>
+#include <linux/sched.h>
+
+// unshare(2), which Swift's Glibc does not have.
+extern int unshare(int flags);
+
+// A network namespace of its own for the calling thread. Returns -1 and sets errno where that is refused.
+static inline int switchyard_unshare_network(void) { return unshare(CLONE_NEWNET); }

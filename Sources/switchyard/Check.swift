@@ -1,23 +1,27 @@
 import ArgumentParser
+import EndpointWatcher
 import Foundation
 import ProxyCore
 
-/// Says what another mode would change.
+/// Says what another mode would change, and what this node lacks for a mode.
 struct Check: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Says which services another mode would treat differently, and why.",
+        abstract: "Says which services another mode would treat differently, and what this node lacks for a mode.",
         discussion: """
-            Compares where packets end, from --from to --to, for the node of the configuration; no kernel is asked. \
-            Status 0: nothing would change, 1: something would, 2: bad input.
+            With --from and --to, compares where packets end, for the node of the configuration, and says what this \
+            node lacks for the mode of --to. Without them no cluster is asked: it says what the node has and lacks for \
+            its mode. Features of nf_tables are tried in a network namespace of their own, which needs root; nothing \
+            on the node changes. Status 0: nothing would change and nothing lacks, 1: something, 2: bad input, or \
+            nothing could be tried.
             """)
 
     @OptionGroup var cluster: ClusterOptions
 
-    @Option(help: "The mode that serves now: iptables or nftables.")
-    var from: ProxyMode
+    @Option(help: "The mode that serves now: iptables or nftables; without it and --to, this node is checked.")
+    var from: ProxyMode?
 
     @Option(help: "The mode that is to serve: iptables or nftables.")
-    var to: ProxyMode
+    var to: ProxyMode?
 
     @Option(help: "The families: ipv4, ipv6 or both.")
     var family = FamilyChoice.both
@@ -40,12 +44,59 @@ struct Check: AsyncParsableCommand {
     }
 
     func validate() throws {
+        if (from == nil) != (to == nil) { throw ValidationError("--from and --to go together.") }
         if from == .ipvs || to == .ipvs { throw ValidationError("Only iptables and nftables can be compared so far.") }
     }
 
     func run() async throws {
+        guard let from, let to else { return try await checkNode() }
         let input = try await ClusterInput(cluster)
-        let all = family.families.flatMap { lines(input, $0) }
+        var all = family.families.flatMap { lines(input, $0, from, to) }
+        for family in family.onThisNode("tried") {
+            switch await NodeSupport.of(to, family) {
+            case .known(_, let missing): all += missing.map { Line(family: family.rawValue, sentence: $0) }
+            case .unknown(let reason):
+                Console.report("switchyard: note: \(family.rawValue): what this node lacks is not known: \(reason)")
+            }
+        }
+        try report(all)
+        if !all.isEmpty { throw ExitStatus.failed }
+    }
+
+    /// Says what this node has for its mode, and what it lacks.
+    private func checkNode() async throws {
+        let mode = try mode()
+        var missing: [Line] = []
+        var isKnown = true
+        for family in family.onThisNode("tried") {
+            switch await NodeSupport.of(mode, family) {
+            case .known(let present, let absent):
+                for sentence in present where !json { Console.write("\(family.rawValue): \(sentence)\n") }
+                missing += absent.map { Line(family: family.rawValue, sentence: $0) }
+            case .unknown(let reason):
+                Console.report("switchyard: error: \(family.rawValue): what this node lacks is not known: \(reason)")
+                isKnown = false
+            }
+        }
+        try report(missing)
+        if !isKnown { throw ExitStatus.badInput }
+        if !missing.isEmpty { throw ExitStatus.failed }
+    }
+
+    /// The mode that is asked for, by option or by configuration.
+    private func mode() throws -> ProxyMode {
+        do {
+            let configured = try cluster.config.map { try ConfigurationReader.read(path: $0).0.mode }
+            let mode = cluster.mode ?? configured ?? ProxyConfiguration().mode
+            guard mode == .ipvs else { return mode }
+            Console.report("switchyard: error: mode ipvs: only iptables and nftables can be checked; say --mode")
+        } catch let error as InputError {
+            for diagnostic in error.diagnostics { Console.report("switchyard: \(diagnostic)") }
+        }
+        throw ExitStatus.badInput
+    }
+
+    private func report(_ all: [Line]) throws {
         if json {
             let encoder = JSONEncoder()
             encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
@@ -57,10 +108,11 @@ struct Check: AsyncParsableCommand {
                     "\(line.family): \(subject.isEmpty ? "" : "\(subject): ")\(line.sentence)\n")
             }
         }
-        if !all.isEmpty { throw ExitStatus.failed }
     }
 
-    private func lines(_ input: ClusterInput, _ family: IPFamily) -> [Line] {
+    private func lines(
+        _ input: ClusterInput, _ family: IPFamily, _ from: ProxyMode, _ to: ProxyMode
+    ) -> [Line] {
         let facts = HostFacts(of: input.node)
         let ranges = input.state.serviceRanges(family)
         let comparison = ModeComparison(

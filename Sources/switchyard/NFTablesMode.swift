@@ -38,6 +38,13 @@ extension ClusterInput {
 extension Apply {
     /// Commits the rules of nftables mode, and takes away those of iptables mode once they are there.
     func applyNFTables(_ input: ClusterInput) async throws {
+        do throws(NFTablesError) {
+            // What holds for both families is said once.
+            if !dryRun { _ = try await NFTablesApplier().generation() }
+        } catch {
+            Console.report("switchyard: error: \(error)")
+            throw ExitStatus.failed
+        }
         var failed = false
         for family in family.onThisNode("committed") {
             do {

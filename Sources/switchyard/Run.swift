@@ -176,6 +176,13 @@ private struct NodeService: ServiceLifecycle.Service {
 
     private func backend(in mode: ProxyMode) async throws -> Daemon.Backend {
         guard mode == .iptables else {
+            do throws(NFTablesError) {
+                _ = try await NFTablesApplier().generation()
+            } catch  where error.kind == .unsupported {
+                throw error
+            } catch {
+                logger.warning("\(error)")
+            }
             return .nftables(
                 command.family.onThisNode("served"), serviceCounters: command.nftables.serviceCounters)
         }

@@ -9,6 +9,7 @@ import SystemPackage
 public actor NFTablesApplier {
     private let executor = BlockingExecutor(label: "switchyard.nftables-applier")
     private let options: NetlinkSocket.Options
+    private let isInOwnNamespace: Bool
     private var socket: NetlinkSocket?
 
     nonisolated public var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
@@ -21,6 +22,19 @@ public actor NFTablesApplier {
     ///     services takes it half a second.
     public init(receiveBuffer: Int? = nil, sendBuffer: Int? = nil, timeout: Duration = .seconds(60)) {
         options = .init(receiveBuffer: receiveBuffer ?? 32 << 20, sendBuffer: sendBuffer ?? 64 << 20, timeout: timeout)
+        isInOwnNamespace = false
+    }
+
+    /// Works in a network namespace that has just been made and that ends with the applier, so that things can be tried
+    /// which are to change nothing on the node. Needs CAP_SYS_ADMIN.
+    public init(inNewNamespace timeout: Duration) throws(NFTablesError) {
+        options = .init(timeout: timeout)
+        isInOwnNamespace = true
+        do throws(NetlinkError) {
+            socket = try NetlinkSocket.inNewNamespace(options: options)
+        } catch {
+            throw NFTablesError(error)
+        }
     }
 
     /// The number of the last transaction in this network namespace, of whatever family and table
@@ -111,13 +125,21 @@ public actor NFTablesApplier {
         _ body: (inout NetlinkSocket) throws(NetlinkError) -> Value
     ) throws(NFTablesError) -> Value {
         do throws(NetlinkError) {
-            var socket = if let kept = self.socket.take() { kept } else { try NetlinkSocket(options: options) }
+            var socket = if let kept = self.socket.take() { kept } else { try openAgain() }
             let value = try body(&socket)
             self.socket = consume socket
             return value
         } catch {
             throw NFTablesError(error)
         }
+    }
+
+    private func openAgain() throws(NetlinkError) -> NetlinkSocket {
+        // Its namespace has gone with the one before, and here would be the node's.
+        guard !isInOwnNamespace else {
+            throw NetlinkError(operation: "use a closed socket again", errno: .badFileDescriptor)
+        }
+        return try NetlinkSocket(options: options)
     }
 }
 

@@ -31,9 +31,8 @@ public struct NFTablesError: Error, Hashable, Sendable, CustomStringConvertible 
     public var place: Place?
 
     init(_ error: NetlinkError) {
-        kind =
-            Self.forGood.contains(error.errno) ? .unsupported : .unknown
-        sentence = error.description
+        kind = Self.forGood.contains(error.errno) ? .unsupported : .unknown
+        sentence = Self.sentence(forGood: error.errno) ?? error.description
         errno = error.errno
     }
 
@@ -49,7 +48,25 @@ public struct NFTablesError: Error, Hashable, Sendable, CustomStringConvertible 
         if index > 0 { place = Place(message: index - 1, offset: error.offset) }
         let reason = error.explanation.map { ": \($0)" } ?? ""
         let others = count > 0 ? ", and \(count) more" : ""
-        sentence = "nf_tables refused the transaction (\(error.errno)\(reason)\(others))"
+        let refusal = "nf_tables refused the transaction (\(error.errno)\(reason)\(others))"
+        sentence = kind == .unsupported ? Self.sentence(forGood: error.errno) ?? refusal : refusal
+    }
+
+    /// Nil where the errno does not tell why.
+    private static func sentence(forGood errno: Errno) -> String? {
+        switch errno {
+        case .notPermitted, .permissionDenied:
+            "nf_tables cannot be used without root, or CAP_NET_ADMIN in the network namespace (\(errno))"
+        case .notSupported, .notSupportedOnSocket, .protocolNotSupported, .addressFamilyNotSupported:
+            "this kernel has no nf_tables, which nftables mode needs (CONFIG_NF_TABLES; \(errno))"
+        default: nil
+        }
+    }
+
+    /// True if the kernel may have refused something because it was built without it: it does not say what it looked
+    /// for in vain.
+    public var mayLackFeature: Bool {
+        kind == .refused && [.noSuchFileOrDirectory, .notSupported, .notSupportedOnSocket].contains(errno)
     }
 
     /// A batch that lacks something, so that nothing of it was sent.
@@ -62,6 +79,7 @@ public struct NFTablesError: Error, Hashable, Sendable, CustomStringConvertible 
     /// What does not change by being tried again: no rights, no nf_tables in the kernel.
     private static let forGood: [Errno] = [
         .notPermitted, .permissionDenied, .notSupported, .notSupportedOnSocket, .protocolNotSupported,
+        .addressFamilyNotSupported,
     ]
     /// ERESTART of errno-base.h, which Glibc has no name for in Swift.
     private static let restart: CInt = 85
@@ -72,6 +90,16 @@ public struct NFTablesError: Error, Hashable, Sendable, CustomStringConvertible 
         var named = self
         named.sentence += ": \(object)"
         return named
+    }
+
+    /// True where there is no nf_tables at all, and not only no right to use it.
+    public var isWithoutTables: Bool {
+        kind == .unsupported && errno != .notPermitted && errno != .permissionDenied
+    }
+
+    /// True if a transaction that a whole kernel takes was refused because this one has less.
+    public var tellsOfAbsence: Bool {
+        mayLackFeature || isWithoutTables || kind == .refused && errno == .invalidArgument
     }
 
     public var isOutdated: Bool { kind == .outdated }

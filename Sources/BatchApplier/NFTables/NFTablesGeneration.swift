@@ -9,7 +9,13 @@ enum NFTablesGeneration {
         var request = NetlinkBatch()
         request.append(
             subsystem: NFNL_SUBSYS_NFTABLES, message: Int(NFT_MSG_GETGEN.rawValue), family: UInt8(AF_UNSPEC))
-        let answer = try socket.ask(request, operation: operation)
+        let answer: NetlinkMessage
+        do throws(NetlinkError) {
+            answer = try socket.ask(request, operation: operation)
+        } catch  where error.errno == .invalidArgument {
+            // How nfnetlink answers where nothing has registered for nf_tables (nfnetlink_rcv_msg).
+            throw NetlinkError(operation: operation, errno: .notSupported)
+        }
         guard let number = answer.netfilterAttributes[Int(NFTA_GEN_ID.rawValue)]?.payload.bigEndian(UInt32.self) else {
             throw NetlinkError(operation: operation, errno: .badMessage)
         }

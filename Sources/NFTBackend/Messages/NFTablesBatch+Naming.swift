@@ -103,11 +103,11 @@ extension NFTablesBatch {
         Int(message[place]) | Int(message[place + 1]) << 8
     }
 
-    private static func type(of attribute: Range<Int>, in message: [UInt8]) -> Int {
+    static func type(of attribute: Range<Int>, in message: [UInt8]) -> Int {
         number(at: attribute.lowerBound + 2, in: message) & 0x3fff
     }
 
-    private static func attributes(of message: [UInt8], from start: Int, to end: Int) -> [Range<Int>] {
+    static func attributes(of message: [UInt8], from start: Int, to end: Int) -> [Range<Int>] {
         var found: [Range<Int>] = []
         var place = start
         while place + 4 <= end {

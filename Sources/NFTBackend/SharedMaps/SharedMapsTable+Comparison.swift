@@ -23,7 +23,7 @@ extension SharedMapsTable {
     /// The wanted table as the kernel lists it.
     ///
     /// - Parameter withElements: false leaves the elements out: the cost is then that of the chains, which do not grow
-    ///   with the services, those with affinity apart.
+    ///   with the services, those with affinity apart, and that of the counters.
     public func kernelTable(withElements: Bool = true) -> NFTKernelTable {
         let (table, elements) = withElements ? ruleset() : (structure, [])
         return NFTKernelTable(compiling: table, elements: elements, counters: counterNames)

@@ -12,8 +12,11 @@ extension NFTKernelTable {
 }
 
 extension NFTablesError {
-    /// The same with what of the batch the kernel saw the fault in.
+    /// The same with what of the batch the kernel saw the fault in, and with what the kernel may be without.
     public func naming(objectOf batch: NFTablesBatch) -> NFTablesError {
-        naming(place.flatMap { batch.object(ofMessage: $0.message, at: $0.offset) })
+        guard let place else { return self }
+        let features = mayLackFeature ? batch.features(ofMessage: place.message, at: place.offset) : []
+        let absence = NFTFeature.possibleAbsence(features, batch.family).map { "; \($0)" } ?? ""
+        return naming(batch.object(ofMessage: place.message, at: place.offset).map { $0 + absence })
     }
 }
