@@ -6,37 +6,40 @@ extension SharedMapsTable {
     ///
     /// Equal plans give equal tables, apart from the ids of affinity, which depend on what was before.
     public func ruleset() -> (table: NFTTable, elements: [NFTElement]) {
+        let (table, elements) = orderedRuleset()
+        return (table, Array(elements.lists.joined()))
+    }
+
+    private func orderedRuleset() -> (table: NFTTable, elements: ElementLists) {
         let names = entries.keys.sorted()
-        let table = structure
-        let sets = table.sets
-        var elements: [String: [NFTElement]] = [:]
-        func add(_ new: some Sequence<NFTElement>) {
-            for element in new { elements[element.set, default: []].append(element) }
-        }
-        add(settings.elements)
+        let table = structure(names)
+        var elements = ElementLists(table.sets)
+        elements.add(settings.elements)
         var seenIPs: Set<IPAddress> = []
         var seenHairpins: Set<Hairpin> = []
+        var changes = ElementChanges()
         for name in names {
             guard let entry = entries[name] else { continue }
-            if seenIPs.insert(entry.plan.clusterIP).inserted { add([Self.element(entry.plan.clusterIP)]) }
-            add(entry.hairpins.filter { seenHairpins.insert($0).inserted }.map(\.element))
+            if seenIPs.insert(entry.plan.clusterIP).inserted { elements.add([Self.element(entry.plan.clusterIP)]) }
+            elements.add(entry.hairpins.filter { seenHairpins.insert($0).inserted }.map(\.element))
             for (door, content) in entry.doors(settings.options) {
                 let rivals = claims[door]
                 guard rivals.last == name else { continue }
-                var changes = ElementChanges()
                 let whole = rivals.count == 1 ? content : self.content(of: door, for: rivals)
                 DoorContent.change(DoorContent(), whole, at: door, &changes)
-                add(changes.added)
+                elements.add(changes.added)
+                changes.added.removeAll(keepingCapacity: true)
             }
-            add(entry.affinityElements)
+            elements.add(entry.affinityElements)
         }
-        return (table, sets.flatMap { elements[$0.name] ?? [] })
+        return (table, elements)
     }
 
     /// The wanted table without its elements.
-    var structure: NFTTable {
-        NFTTable(
-            settings.identity, chains: settings.chains + wantedChains(entries.keys.sorted()), sets: settings.sets)
+    var structure: NFTTable { structure(entries.keys.sorted()) }
+
+    private func structure(_ names: [ServicePortName]) -> NFTTable {
+        NFTTable(settings.identity, chains: settings.chains + wantedChains(names), sets: settings.sets)
     }
 
     /// What the service ports have together under a door: the last one's, map by map.
@@ -64,7 +67,7 @@ extension SharedMapsTable {
     ///
     /// `nextTransaction` gives it where nothing is known of the kernel; only then may it be followed by `didCommit`.
     public func fullTransaction() -> NFTTransaction {
-        let (table, elements) = ruleset()
+        let (table, elements) = orderedRuleset()
         var steps: [NFTChange] = [
             .addTable, .deleteTable(name: SharedMapsName.table), .addTable,
             .addOtherTable(name: SharedMapsName.kubeProxyTable), .deleteTable(name: SharedMapsName.kubeProxyTable),
@@ -75,7 +78,33 @@ extension SharedMapsTable {
             steps += entries.keys.sorted().map { .addCounter(SharedMapsName.counter($0)) }
         }
         for chain in table.chains { steps += chain.rules.map { .addRule($0, chain: chain.name) } }
-        steps += elements.map(NFTChange.addElement)
+        // One by one, as there are hundreds of thousands and each array of them would be filled and emptied again.
+        steps.reserveCapacity(steps.count + elements.count)
+        for list in elements.lists { for element in list { steps.append(.addElement(element)) } }
         return NFTTransaction(settings.identity, steps)
+    }
+}
+
+/// Elements set by set, in the order of a table's sets.
+private struct ElementLists {
+    private(set) var lists: [[NFTElement]]
+    private(set) var count = 0
+    private let places: [String: Int]
+    /// The place of the set that the last element belongs to: those of one set mostly follow each other.
+    private var last: (set: String, place: Int)?
+
+    init(_ sets: [NFTSet]) {
+        lists = Array(repeating: [], count: sets.count)
+        places = Dictionary(sets.enumerated().map { ($1.name, $0) }, uniquingKeysWith: { first, _ in first })
+    }
+
+    /// Adds those of sets that the table has.
+    mutating func add(_ elements: [NFTElement]) {
+        for element in elements {
+            if last?.set != element.set { last = places[element.set].map { (element.set, $0) } }
+            guard let last else { continue }
+            lists[last.place].append(element)
+            count += 1
+        }
     }
 }

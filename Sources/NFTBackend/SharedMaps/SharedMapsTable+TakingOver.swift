@@ -29,9 +29,9 @@ extension SharedMapsTable {
     /// - Parameter found: the table as it is, with whose ids this one has been made (`adoptIDs`).
     func transaction(replacing found: NFTKernelTable?) -> NFTTransaction {
         let full = fullTransaction()
+        guard let found, let old = found.sets.first(where: { $0.name == SharedMapsName.affinity }) else { return full }
         let wanted = NFTKernelTable(compiling: structure, elements: [])
-        guard let found, let old = found.sets.first(where: { $0.name == SharedMapsName.affinity }),
-            let new = wanted.sets.first(where: { $0.name == SharedMapsName.affinity }), old.hasSameShape(as: new)
+        guard let new = wanted.sets.first(where: { $0.name == SharedMapsName.affinity }), old.hasSameShape(as: new)
         else { return full }
         // Rules name sets, and elements name chains: so rules go first, then sets, then chains.
         var steps = found.chains.map { NFTChange.flushChain($0.name) }
