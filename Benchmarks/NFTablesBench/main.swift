@@ -17,12 +17,6 @@ if let missing = KernelNeeds.missing(["nft", "iptables-legacy-restore"]) {
     say("nftables mode is not measured: this machine lacks \(missing).")
     exit(0)
 }
-// Before there is another thread: all threads are in this namespace, which nobody else has and which ends with them.
-guard unshare(SWITCHYARD_NEW_NETWORK_NAMESPACE) == 0 else {
-    say("nftables mode is not measured: unshare failed with errno \(errno).")
-    exit(0)
-}
-
 switch words.first {
 case "sync": measure { try await SyncMeasurement(services: number(1, 1000)).run() }
 case "programs": measure { try await SyncMeasurement(services: number(1, 1000)).runPrograms() }
@@ -44,8 +38,16 @@ default:
     for size in ["1000", "10000"] { runSelf("packets", "10000", size) }
 }
 
-/// Runs a measurement to its end, which is the program's.
+/// Runs a measurement to its end, which is the program's, in a network namespace that nobody else has and that ends with
+/// it.
+///
+/// Not what starts the measurements: Foundation waits for processes by a connection over loopback.
 func measure(_ body: @escaping @Sendable () async throws -> Void) {
+    // Before there is another thread: a thread is where the one was that made it.
+    guard unshare(SWITCHYARD_NEW_NETWORK_NAMESPACE) == 0 else {
+        say("nftables mode is not measured: unshare failed with errno \(errno).")
+        exit(0)
+    }
     Task.detached {
         do { try await body() } catch { say("  NOT MEASURED: \(error)") }
         exit(0)

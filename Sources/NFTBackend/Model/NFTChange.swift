@@ -14,7 +14,8 @@ public enum NFTChange: Hashable, Sendable {
     /// All rules of a chain.
     case flushChain(String)
     case deleteChain(String)
-    case addSet(NFTSet)
+    /// Indirect, as it is the largest and by far the rarest case: a transaction can have hundreds of thousands of steps.
+    indirect case addSet(NFTSet)
     /// With its elements. No rule may name it.
     case deleteSet(String)
     /// A counter, which goes on from what it says. One that is there already stays as it is.

@@ -69,14 +69,14 @@ struct ServiceEntry {
     }
 
     /// - Parameter chain: what takes the place of the kind for a service with affinity.
-    private func content(_ treatment: Treatment, chain: String) -> DoorContent {
+    private func content(_ treatment: Treatment, chain: @autoclosure () -> String) -> DoorContent {
         var content = DoorContent()
         content.refusal = treatment.refusal.map { .init(verdict: $0, service: plan.name) }
         guard let kind = treatment.kind else { return content }
         content.dispatch =
             ids == nil
             ? .init(chain: kind.name, service: plan.name, cluster: treatment.cluster, local: treatment.local)
-            : .init(chain: chain, service: plan.name)
+            : .init(chain: chain(), service: plan.name)
         return content
     }
 

@@ -17,6 +17,7 @@ extension SharedMapsTable {
         settings.elements.forEach(body)
         var seenIPs: Set<IPAddress> = []
         var seenHairpins: Set<Hairpin> = []
+        var changes = ElementChanges()
         for name in entries.keys.sorted() {
             guard let entry = entries[name] else { continue }
             if seenIPs.insert(entry.plan.clusterIP).inserted { body(Self.element(entry.plan.clusterIP)) }
@@ -24,10 +25,10 @@ extension SharedMapsTable {
             for (door, content) in entry.doors(settings.options) {
                 let rivals = claims[door]
                 guard rivals.last == name else { continue }
-                var changes = ElementChanges()
                 let whole = rivals.count == 1 ? content : self.content(of: door, for: rivals)
                 DoorContent.change(DoorContent(), whole, at: door, &changes)
                 changes.added.forEach(body)
+                changes.added.removeAll(keepingCapacity: true)
             }
             entry.affinityElements.forEach(body)
         }
@@ -36,7 +37,7 @@ extension SharedMapsTable {
     /// The wanted table without its elements.
     var structure: NFTTable {
         NFTTable(
-            settings.identity, chains: settings.chains + wantedChains(entries.keys.sorted()), sets: settings.sets)
+            settings.identity, chains: settings.chains + wantedChains, sets: settings.sets)
     }
 
     /// What the service ports have together under a door: the last one's, map by map.
@@ -55,9 +56,10 @@ extension SharedMapsTable {
         entries[name]?.doors(settings.options).first { $0.door == door }?.content
     }
 
-    private func wantedChains(_ names: [ServicePortName]) -> [NFTChain] {
-        kinds.things.map { ($0.name, $0) }.sorted { $0.0 < $1.0 }.map { $0.1.chain(settings.node) }
-            + names.flatMap { entries[$0]?.chains(settings.node) ?? [] }
+    private var wantedChains: [NFTChain] {
+        let shared = kinds.things.map { ($0.name, $0) }.sorted { $0.0 < $1.0 }.map { $0.1.chain(settings.node) }
+        let own = entries.filter { $0.value.ids != nil }.sorted { $0.key < $1.key }
+        return shared + own.flatMap { $0.value.chains(settings.node) }
     }
 
     static func element(_ clusterIP: IPAddress) -> NFTElement {

@@ -99,7 +99,8 @@ public struct SharedMapsTable: Sendable {
     private mutating func replace(_ name: ServicePortName, by plan: ServicePlan?) {
         let old = entries[name]
         guard old?.plan != plan else { return }
-        if touched[name] == nil { touched[name] = .some(old) }
+        // Where nothing is known of the kernel, everything is written anyway.
+        if committedSettings != nil, touched[name] == nil { touched[name] = .some(old) }
         if let old {
             for (door, _) in old.doors(settings.options) { claims.remove(name, from: door) }
             count(old, -1)
