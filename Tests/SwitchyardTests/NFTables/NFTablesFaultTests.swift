@@ -66,7 +66,8 @@ struct NFTablesFaultTests {
         let lab = try await smallLab()
         switch moment {
         case .betweenCommits: try lab.nft(command)
-        case .afterTheGenerationWasAskedFor: lab.tables.meddle { [lab] in if $0 == 0 { try lab.nft(command) } }
+        case .afterTheGenerationWasAskedFor:
+            lab.tables.meddle { [namespace = lab.namespace] in if $0 == 0 { try namespace.require(["nft", command]) } }
         }
         await lab.take(change)
         if let failure = await lab.failingSync() {
@@ -86,7 +87,9 @@ struct NFTablesFaultTests {
     func takenAwayDuringFullSync(commit: Int) async throws {
         let lab = try await smallLab()
         // To flush what is empty is no transaction.
-        lab.tables.meddle { [lab] in if $0 <= commit { try lab.nft("add table ip others; flush ruleset") } }
+        lab.tables.meddle { [namespace = lab.namespace] in
+            if $0 <= commit { try namespace.require(["nft", "add table ip others; flush ruleset"]) }
+        }
         try await lab.sync(full: true)
         #expect(lab.tables.commits.count == commit + 2)
         #expect(try await lab.differences() == [])

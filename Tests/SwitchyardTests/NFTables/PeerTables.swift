@@ -22,6 +22,7 @@ final class PeerTables: NFTablesAccess {
     /// The generations that commits were made for since `meddle` was called.
     var commits: [UInt32?] { state.withLock(\.commits) }
 
+    /// - Parameter act: must not keep these tables alive, nor the lab that has them.
     func meddle(_ act: @escaping Act) {
         state.withLock { $0 = ([], act) }
     }
