@@ -53,8 +53,15 @@ extension NFTablesApplier: NFTablesAccess {}
 
 extension NFTablesKernel {
     func predecessor() async -> NFTKernelTable? {
-        // Where it cannot be read, the sync says why, or replaces it.
-        try? await read(.ofSets(SharedMapsTable.setsTakenOver))?.table.table
+        do throws(NFTablesError) {
+            return try await read(.ofSets(SharedMapsTable.setsTakenOver))?.table.table
+        } catch {
+            // Where nothing can be done at all the commit says so.
+            if error.kind != .unsupported {
+                logger.warning("affinity and counters begin anew, as the table cannot be read: \(error)")
+            }
+            return nil
+        }
     }
 
     func commit(_ work: SyncWork<NFTablesBatch>) async throws(SyncFailure) -> CommitReport {

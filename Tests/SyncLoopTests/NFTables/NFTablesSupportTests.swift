@@ -139,7 +139,10 @@ struct NFTablesAbsenceTests {
                 NetlinkError(operation: "x", errno: .noSuchFileOrDirectory, index: index), of: batch, alsoRefused: 0)
         }
 
-        func read(_ family: IPFamily, table: String, withElements: Bool) async throws(NFTablesError) -> NFTablesDump? {
+        func read<Value: Sendable>(
+            _ family: IPFamily, table: String, elementsOf isSetListed: @escaping @Sendable (String) -> Bool,
+            into start: Value, _ take: @Sendable (inout Value, NFTablesDump.Message) -> Void
+        ) async throws(NFTablesError) -> (generation: UInt32, value: Value)? {
             throw NFTablesError(NetlinkError(operation: "read", errno: .timedOut))
         }
     }
@@ -148,8 +151,7 @@ struct NFTablesAbsenceTests {
     func sync() async throws {
         let log = LogKeeper()
         let kernel = NFTablesKernel(
-            family: .ipv6, tables: PoorTables(), logger: log.logger, keepsCounts: true, committed: { nil },
-            takeOver: {})
+            family: .ipv6, tables: PoorTables(), logger: log.logger, committed: { nil }, takeOver: {})
         let work = SyncWork(
             batches: [NFTablesBatch(NFTFeature.rejection.trial(.ipv6))], isFull: true, touchedServiceCount: 0,
             servicePortCount: 0, renderDuration: .zero)
@@ -157,8 +159,8 @@ struct NFTablesAbsenceTests {
         let sentence = try #require(failure?.status.sentence)
         #expect(sentence.contains("this kernel may lack the expression reject"), "\(sentence)")
         #expect(sentence.contains("CONFIG_NFT_REJECT and CONFIG_NFT_REJECT_IPV6"), "\(sentence)")
-        // Counters that cannot be read begin anew, which is said.
-        #expect(await kernel.remains()?.counters == nil)
-        #expect(log.messages.count == 1 && log.messages[0].hasPrefix("the counters of services begin anew"))
+        // What cannot be read is not taken over, which is said.
+        #expect(await kernel.predecessor()?.sets == nil)
+        #expect(log.messages.count == 1 && log.messages[0].hasPrefix("affinity and counters begin anew"))
     }
 }
