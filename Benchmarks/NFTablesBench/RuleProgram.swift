@@ -17,13 +17,21 @@ enum RuleProgram {
         }
     }
 
-    /// Returns what loading took; nil if it was ended after `limit`.
-    func load(_ text: [UInt8]) throws -> Duration? {
+    /// What loading took, in milliseconds.
+    struct Load {
+        var time: Double
+        /// What of it was processor time of the program, in the kernel too.
+        var processor: Double
+    }
+
+    /// Returns nil if it was ended after `limit`.
+    func load(_ text: [UInt8]) throws -> Load? {
         let path = NSTemporaryDirectory() + "nftables-bench-\(getpid())"
         defer { unlink(path) }
         guard FileManager.default.createFile(atPath: path, contents: Data(text)) else {
             throw Failure("cannot write \(path)")
         }
+        let processor = Self.childrenMilliseconds
         let start = ContinuousClock.now
         let pid = try Command.start(command(path), descriptors: [])
         var status: Int32 = 0
@@ -39,6 +47,14 @@ enum RuleProgram {
         let time = ContinuousClock.now - start
         if isEnded { return nil }
         guard status == 0 else { throw Failure("\(self) ended with \(status)") }
-        return time
+        return Load(time: time.inMilliseconds, processor: Self.childrenMilliseconds - processor)
+    }
+
+    /// The processor time of all programs that have ended.
+    private static var childrenMilliseconds: Double {
+        var usage = rusage()
+        getrusage(__rusage_who_t(RUSAGE_CHILDREN.rawValue), &usage)
+        let seconds = Double(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec)
+        return seconds * 1e3 + Double(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e3
     }
 }

@@ -11,8 +11,8 @@ struct SyncMeasurement {
           services messages  bytes, MB     plan   layout messages   kernel together  processor    replay  processor        x  processor
         """
     static let programHeader = """
-        the same by nft, once each; in s, x = times our sync of the same run
-          services     our sync    nft, our layout         x   nft, kube-proxy         x
+        the same by nft, once each; in s, x = times our sync of the same run, in processor time
+          services   our sync  processor    nft, our layout  processor         x   nft, kube-proxy  processor         x
         """
     private static let rounds = 7
 
@@ -69,16 +69,16 @@ struct SyncMeasurement {
             try Replay.emptyKernel()
             _ = try await sync(cluster, cluster.all, applier, &steps)
         }
-        let together = steps.together.median
-        var words = column(Double(services), 0) + column(together / 1000, 3, width: 13)
+        let processor = steps.processor.median
+        var words = column(Double(services), 0)
+        words += column(steps.together.median / 1000, 3, width: 11) + column(processor / 1000, 3, width: 11)
         for text in [cluster.sharedMapsText, cluster.kubeProxyText] {
             try Replay.emptyKernel()
-            if let time = try RuleProgram.nft.load(text)?.inMilliseconds {
-                words += column(time / 1000, 2, width: 18) + column(time / together, 1)
+            if let load = try RuleProgram.nft.load(text) {
+                words += column(load.time / 1000, 2, width: 19) + column(load.processor / 1000, 2, width: 11)
+                words += column(load.processor / processor, 1)
             } else {
-                let limit = RuleProgram.limit.inMilliseconds
-                words +=
-                    column("over \(Int(limit / 1000))", width: 18) + column("> \(Int(limit / together))", width: 10)
+                words += column("over \(Int(RuleProgram.limit.inMilliseconds / 1000))", width: 19)
             }
         }
         say(words)
