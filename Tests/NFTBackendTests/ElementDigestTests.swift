@@ -35,8 +35,7 @@ private struct ListedTable {
             }
         }
         alter(&changes)
-        // An element a message: in lists libnftnl numbers elements where the kernel does not.
-        let batch = NFTablesBatch(.init(transaction.table, changes.flatMap { [$0, .addTable] }))
+        let batch = NFTablesBatch(.init(transaction.table, changes))
         return zip(batch.offsets, batch.offsets.dropFirst() + [batch.bytes.count]).map { start, end in
             // nlmsghdr: length, type, flags, sequence, port.
             (batch.bytes[start + 4], Array(batch.bytes[(start + 16)..<end]))

@@ -8,7 +8,7 @@ extension NFTablesBatch {
         var encoder = NFTEncoder(transaction.table)
         for change in transaction.steps { encoder.append(change) }
         encoder.finishElements()
-        transaction.forEachElement { encoder.addAtEnd($0) }
+        transaction.forEachAddition { encoder.addAtEnd($0) }
         encoder.finishElements()
         self.init(
             family: transaction.table.family, table: transaction.table.name, bytes: encoder.messages.bytes,
@@ -235,11 +235,17 @@ struct NFTEncoder {
         elements?.add(element, &messages)
     }
 
-    /// Adds an element after which only elements are added.
-    mutating func addAtEnd(_ element: NFTElement) {
-        let set = element.set
-        lastElements[set, default: NFTElementList(NFT_MSG_NEWSETELEM, set: set, table: table.name)]
-            .add(.init(element, table.family), &messages)
+    /// Adds what only other additions follow.
+    mutating func addAtEnd(_ addition: NFTAddition) {
+        func list(_ set: String) -> NFTElementList { NFTElementList(NFT_MSG_NEWSETELEM, set: set, table: table.name) }
+        switch addition {
+        case .element(let element):
+            let set = element.set
+            lastElements[set, default: list(set)].add(.init(element, table.family), &messages)
+        case .endpoints(let endpoints):
+            let set = endpoints.set
+            lastElements[set, default: list(set)].add(endpoints, table.family, &messages)
+        }
     }
 
     mutating func finishElements() {

@@ -50,12 +50,6 @@ extension NFTablesBatch {
     /// The element in whose bytes the offset lies; where it lies in none, the set alone.
     private func element(_ message: [UInt8], _ offset: Int?) -> String? {
         let places = Self.elements(in: message)
-        var message = message
-        // libnftnl numbers the elements that it writes, and reads only those of type NFTA_LIST_ELEM.
-        for place in places {
-            message[place.lowerBound + 2] = UInt8(NFTA_LIST_ELEM.rawValue)
-            message[place.lowerBound + 3] = UInt8(NLA_F_NESTED >> 8)
-        }
         guard let set = nftnl_set_alloc() else { return nil }
         defer { nftnl_set_free(set) }
         let status = message.withUnsafeBytes { buffer in

@@ -27,31 +27,64 @@ public enum NFTChange: Hashable, Sendable {
     case flushSet(String)
 }
 
+/// What a transaction adds at its end.
+public enum NFTAddition: Sendable {
+    case element(NFTElement)
+    /// An element for each endpoint, without making each of them.
+    case endpoints(NFTEndpointList)
+
+    /// Hands out its elements.
+    func forEachElement(_ body: (NFTElement) -> Void) {
+        switch self {
+        case .element(let element): body(element)
+        case .endpoints(let list):
+            for (index, endpoint) in list.endpoints.enumerated() {
+                body(
+                    NFTElement(
+                        set: list.set, key: list.prefix + [.number(list.firstIndex + UInt32(index))],
+                        datum: .values(endpoint.values)))
+            }
+        }
+    }
+}
+
+/// Endpoints that are picked from by an index, the last part of their keys.
+public struct NFTEndpointList: Sendable {
+    /// The name of the map.
+    public var set: String
+    /// The keys without the index.
+    public var prefix: [NFTValue]
+    public var firstIndex: UInt32
+    public var endpoints: [NFTEndpoint]
+}
+
 /// What one sync commits to a family's table in one transaction.
 public struct NFTTransaction: Sendable {
-    /// Hands out elements one after the other; those of one set in order, but sets mixed.
-    public typealias Elements = @Sendable (_ body: (NFTElement) -> Void) -> Void
+    /// Hands out what is added, one after the other; elements of one set in order, but sets mixed.
+    public typealias Additions = @Sendable (_ body: (NFTAddition) -> Void) -> Void
 
     public let table: NFTTable.Identity
     /// The steps that come first.
     let steps: [NFTChange]
     /// What is added at the end: made as it is asked for, as all elements of 10,000 services take more memory than what
     /// they are made of.
-    let forEachElement: Elements
+    let forEachAddition: Additions
 
-    public init(_ table: NFTTable.Identity, _ steps: [NFTChange], adding elements: @escaping Elements = { _ in }) {
+    public init(_ table: NFTTable.Identity, _ steps: [NFTChange], adding additions: @escaping Additions = { _ in }) {
         self.table = table
         self.steps = steps
-        forEachElement = elements
+        forEachAddition = additions
     }
 
     /// All steps in order, the elements that come at the end set by set.
     public var changes: [NFTChange] {
         var names: [String] = []
         var elements: [String: [NFTElement]] = [:]
-        forEachElement {
-            if elements[$0.set] == nil { names.append($0.set) }
-            elements[$0.set, default: []].append($0)
+        forEachAddition { addition in
+            addition.forEachElement {
+                if elements[$0.set] == nil { names.append($0.set) }
+                elements[$0.set, default: []].append($0)
+            }
         }
         return steps + names.flatMap { (elements[$0] ?? []).map(NFTChange.addElement) }
     }

@@ -84,6 +84,22 @@ extension DoorContent {
         changeList(old.dispatch?.local ?? [], new.dispatch?.local ?? [], .local, door, &changes)
     }
 
+    /// Hands out all that stands under the door.
+    func forEachAddition(at door: Door, _ body: (NFTAddition) -> Void) {
+        for element in [dispatchElement(door), refusalElement(door), firewallElement(door), counterElement(door)] {
+            if let element { body(.element(element)) }
+        }
+        guard let dispatch else { return }
+        let set = SharedMapsName.endpoints(door.entrance, door.transport)
+        for (endpoints, pool) in [(dispatch.cluster, ServicePlan.Pool.cluster), (dispatch.local, .local)] {
+            guard !endpoints.isEmpty else { continue }
+            body(
+                .endpoints(
+                    NFTEndpointList(
+                        set: set, prefix: door.endpointKey, firstIndex: pool.offset, endpoints: endpoints)))
+        }
+    }
+
     private func dispatchElement(_ door: Door) -> NFTElement? {
         let set = door.entrance == .address ? SharedMapsName.serviceIPs : SharedMapsName.serviceNodePorts
         return dispatch.map { Self.verdict(.goto($0.chain), of: $0.service, in: set, door) }

@@ -37,6 +37,16 @@ struct ServiceEntry {
 
     // MARK: - Doors
 
+    /// Its doors; one can come twice.
+    var doorKeys: [Door] {
+        let transport = plan.name.protocol
+        var doors = [Door.address(plan.clusterIP, transport, plan.port)]
+        guard plan.externalTraffic != nil else { return doors }
+        doors += (plan.externalIPs + plan.loadBalancerIPs).map { .address($0, transport, plan.port) }
+        if plan.nodePort != 0 { doors.append(.nodePort(transport, plan.nodePort)) }
+        return doors
+    }
+
     /// What stands under each of its doors, each door once.
     func doors(_ options: SharedMapsTable.Options) -> [(door: Door, content: DoorContent)] {
         var doors: [(door: Door, content: DoorContent)] = []

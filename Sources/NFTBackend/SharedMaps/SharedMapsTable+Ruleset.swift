@@ -14,23 +14,26 @@ extension SharedMapsTable {
 
     /// Hands out every wanted element: those of one set in the order of the services' names, but sets mixed.
     func forEachElement(_ body: (NFTElement) -> Void) {
-        settings.elements.forEach(body)
+        forEachAddition { $0.forEachElement(body) }
+    }
+
+    private func forEachAddition(_ body: (NFTAddition) -> Void) {
+        for element in settings.elements { body(.element(element)) }
         var seenIPs: Set<IPAddress> = []
         var seenHairpins: Set<Hairpin> = []
-        var changes = ElementChanges()
         for name in entries.keys.sorted() {
             guard let entry = entries[name] else { continue }
-            if seenIPs.insert(entry.plan.clusterIP).inserted { body(Self.element(entry.plan.clusterIP)) }
-            for hairpin in entry.hairpins where seenHairpins.insert(hairpin).inserted { body(hairpin.element) }
+            if seenIPs.insert(entry.plan.clusterIP).inserted { body(.element(Self.element(entry.plan.clusterIP))) }
+            for hairpin in entry.hairpins where seenHairpins.insert(hairpin).inserted {
+                body(.element(hairpin.element))
+            }
             for (door, content) in entry.doors(settings.options) {
                 let rivals = claims[door]
                 guard rivals.last == name else { continue }
                 let whole = rivals.count == 1 ? content : self.content(of: door, for: rivals)
-                DoorContent.change(DoorContent(), whole, at: door, &changes)
-                changes.added.forEach(body)
-                changes.added.removeAll(keepingCapacity: true)
+                whole.forEachAddition(at: door, body)
             }
-            entry.affinityElements.forEach(body)
+            for element in entry.affinityElements { body(.element(element)) }
         }
     }
 
@@ -94,6 +97,6 @@ extension SharedMapsTable {
         steps += table.sets.filter { !kept.contains($0.name) }.map(NFTChange.addSet)
         steps += counterNames.filter { !kept.contains($0) }.map { .addCounter(counters[$0] ?? NFTCounter(name: $0)) }
         for chain in table.chains { steps += chain.rules.map { .addRule($0, chain: chain.name) } }
-        return NFTTransaction(settings.identity, steps) { [self] in forEachElement($0) }
+        return NFTTransaction(settings.identity, steps) { [self] in forEachAddition($0) }
     }
 }

@@ -102,7 +102,7 @@ public struct SharedMapsTable: Sendable {
         // Where nothing is known of the kernel, everything is written anyway.
         if committedSettings != nil, touched[name] == nil { touched[name] = .some(old) }
         if let old {
-            for (door, _) in old.doors(settings.options) { claims.remove(name, from: door) }
+            for door in old.doorKeys { claims.remove(name, from: door) }
             count(old, -1)
         }
         guard let plan else {
@@ -111,7 +111,7 @@ public struct SharedMapsTable: Sendable {
             return
         }
         let entry = ServiceEntry(plan: plan, ids: ids.ids(of: plan, replacing: old, at: lastCommit))
-        for (door, _) in entry.doors(settings.options) { claims.add(name, to: door) }
+        for door in entry.doorKeys { claims.add(name, to: door) }
         count(entry, 1)
         entries[name] = entry
     }

@@ -1,13 +1,13 @@
 /// Which service ports want a key that one of them can have, such as an address and port. Mostly one does; where
 /// several do, the last by name has it.
-package struct Claims<Key: Hashable & Sendable>: Sendable {
-    private var owners: [Key: ServicePortName] = [:]
+public struct Claims<Key: Hashable & Sendable>: Sendable {
+    @usableFromInline var owners: [Key: ServicePortName] = [:]
     /// All that want a key that several want.
-    private var rivals: [Key: Set<ServicePortName>] = [:]
+    @usableFromInline var rivals: [Key: Set<ServicePortName>] = [:]
 
-    package init() {}
+    @inlinable public init() {}
 
-    package mutating func add(_ name: ServicePortName, to key: Key) {
+    @inlinable public mutating func add(_ name: ServicePortName, to key: Key) {
         guard let owner = owners[key] else {
             owners[key] = name
             return
@@ -16,7 +16,7 @@ package struct Claims<Key: Hashable & Sendable>: Sendable {
         rivals[key, default: [owner]].insert(name)
     }
 
-    package mutating func remove(_ name: ServicePortName, from key: Key) {
+    @inlinable public mutating func remove(_ name: ServicePortName, from key: Key) {
         guard var names = rivals[key] else {
             if owners[key] == name { owners[key] = nil }
             return
@@ -27,21 +27,21 @@ package struct Claims<Key: Hashable & Sendable>: Sendable {
     }
 
     /// In the order of names.
-    package subscript(key: Key) -> [ServicePortName] {
+    @inlinable public subscript(key: Key) -> [ServicePortName] {
         if let names = rivals[key] { return names.sorted() }
         return owners[key].map { [$0] } ?? []
     }
 }
 
 /// How many service ports need each of some things: one that several need is in the kernel once.
-package struct UseCounts<Thing: Hashable & Sendable>: Sendable {
-    private var counts: [Thing: Int] = [:]
+public struct UseCounts<Thing: Hashable & Sendable>: Sendable {
+    @usableFromInline var counts: [Thing: Int] = [:]
 
-    package init() {}
+    @inlinable public init() {}
 
-    package subscript(thing: Thing) -> Int { counts[thing] ?? 0 }
+    @inlinable public subscript(thing: Thing) -> Int { counts[thing] ?? 0 }
 
-    package mutating func add(_ things: some Sequence<Thing>, _ times: Int) {
+    @inlinable public mutating func add(_ things: some Sequence<Thing>, _ times: Int) {
         for thing in things {
             let count = self[thing] + times
             counts[thing] = count == 0 ? nil : count
@@ -49,5 +49,5 @@ package struct UseCounts<Thing: Hashable & Sendable>: Sendable {
     }
 
     /// Those with another count than 0, in no order.
-    package var things: some Collection<Thing> { counts.keys }
+    @inlinable public var things: some Collection<Thing> { counts.keys }
 }
