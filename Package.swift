@@ -114,6 +114,10 @@ let package = Package(
         .executableTarget(
             name: "nftables-peer", dependencies: ["BatchApplier", "ProxyCore", "TestSupport"],
             path: "Tests/NFTablesPeer", swiftSettings: settings),
+        // Lists and changes virtual servers, sets and the service device, as commands on its standard input say.
+        .executableTarget(
+            name: "ipvs-peer", dependencies: ["BatchApplier", "ProxyCore"], path: "Tests/IPVSPeer",
+            swiftSettings: settings),
         // First packets through the rules of a node, made and caught by hand inside its namespace.
         .executableTarget(
             name: "packet-peer", dependencies: ["BatchApplier", "ProxyCore"], path: "Tests/PacketPeer",
@@ -182,7 +186,7 @@ let package = Package(
             name: "SyncLoopTests", dependencies: ["SyncLoop", "ChainRenderer", "NFTBackend", "TestSupport"],
             swiftSettings: settings),
         .testTarget(
-            name: "BatchApplierTests", dependencies: ["BatchApplier", "netlink-peer", "TestSupport"],
+            name: "BatchApplierTests", dependencies: ["BatchApplier", "ipvs-peer", "netlink-peer", "TestSupport"],
             swiftSettings: settings),
         .testTarget(
             name: "SwitchyardTests",

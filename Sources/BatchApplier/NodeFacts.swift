@@ -23,7 +23,7 @@ public struct NodeFacts: Hashable, Sendable {
     public static func gather(_ access: NodeAccess = NodeAccess(), tools: [IPTablesTools] = []) async -> NodeFacts {
         let liberal = await access.readFile("/proc/sys/net/netfilter/nf_conntrack_tcp_be_liberal") ?? ""
         return NodeFacts(
-            addresses: currentAddresses(),
+            addresses: interfaceAddresses(),
             conntrackIsLiberal: (Int(liberal.trimmed) ?? 0) != 0,
             masqueradesRandomly: tools.allSatisfy(\.version.supportsRandomFully))
     }
@@ -40,7 +40,8 @@ public struct NodeFacts: Hashable, Sendable {
         return withUnsafeBytes(of: name.nodename) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
     }
 
-    private static func currentAddresses() -> [InterfaceAddress] {
+    /// The addresses of all interfaces of this process's network namespace, in the kernel's order.
+    static func interfaceAddresses() -> [InterfaceAddress] {
         var first: UnsafeMutablePointer<ifaddrs>?
         guard getifaddrs(&first) == 0 else { return [] }
         defer { freeifaddrs(first) }

@@ -5,6 +5,7 @@ package enum BuiltProducts {
     package static let switchyard = path("switchyard", override: "SWITCHYARD_EXECUTABLE")
     package static let trafficPeer = path("traffic-peer", override: nil)
     package static let netlinkPeer = path("netlink-peer", override: nil)
+    package static let ipvsPeer = path("ipvs-peer", override: nil)
     package static let nftablesPeer = path("nftables-peer", override: nil)
     package static let packetPeer = path("packet-peer", override: nil)
     package static let testAPIServer = path("test-api-server", override: nil)

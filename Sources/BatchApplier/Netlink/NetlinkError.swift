@@ -12,15 +12,19 @@ package struct NetlinkError: Error, Hashable, Sendable, CustomStringConvertible 
     package var index: Int?
     /// The byte of the request, counted from its header, at which the kernel saw the fault (`NLMSGERR_ATTR_OFFS`).
     package var offset: Int?
+    /// The request, its header first, where the kernel sent all of it back.
+    package var echo: [UInt8]?
 
     package init(
-        operation: String, errno: Errno, explanation: String? = nil, index: Int? = nil, offset: Int? = nil
+        operation: String, errno: Errno, explanation: String? = nil, index: Int? = nil, offset: Int? = nil,
+        echo: [UInt8]? = nil
     ) {
         self.operation = operation
         self.errno = errno
         self.explanation = explanation
         self.index = index
         self.offset = offset
+        self.echo = echo
     }
 
     package var isNotFound: Bool { errno == .noSuchFileOrDirectory }

@@ -26,6 +26,8 @@ struct NetlinkReplies {
         var errno: Errno
         var explanation: String?
         var offset: Int?
+        /// The request as it was sent back, where all of it was.
+        var echo: [UInt8]?
     }
 
     let ending: Ending
@@ -75,7 +77,7 @@ struct NetlinkReplies {
             let attributes = Self.attributes(of: message)
             fail(
                 index, Self.errno(code), attributes?[Int(NLMSGERR_ATTR_MSG.rawValue)]?.payload.string,
-                attributes?[Int(NLMSGERR_ATTR_OFFS.rawValue)]?.payload.hostEndian(UInt32.self))
+                attributes?[Int(NLMSGERR_ATTR_OFFS.rawValue)]?.payload.hostEndian(UInt32.self), Self.echo(in: message))
         }
         switch ending {
         case .acknowledgement: isOver = index == requestCount - 1
@@ -92,10 +94,19 @@ struct NetlinkReplies {
     }
 
     private mutating func fail(
-        _ index: Int, _ errno: Errno, _ explanation: String? = nil, _ offset: UInt32? = nil
+        _ index: Int, _ errno: Errno, _ explanation: String? = nil, _ offset: UInt32? = nil, _ echo: [UInt8]? = nil
     ) {
         failures.append(
-            Failure(index: index, errno: errno, explanation: explanation, offset: offset.map(Int.init)))
+            Failure(index: index, errno: errno, explanation: explanation, offset: offset.map(Int.init), echo: echo))
+    }
+
+    /// The socket asks for none (`NETLINK_CAP_ACK`); ipset sends one all the same, as it names an entry in it.
+    private static func echo(in message: NetlinkMessage) -> [UInt8]? {
+        guard message.flags & UInt16(NLM_F_CAPPED) == 0,
+            let length = message.payload.hostEndian(UInt32.self, at: 4).map(Int.init),
+            length > NetlinkLayout.messageHeader, length <= message.payload.count - 4
+        else { return nil }
+        return Array(message.payload.dropFirst(4).prefix(length))
     }
 
     private static func errno(_ code: Int32) -> Errno { Errno(rawValue: code == .min ? EBADMSG : abs(code)) }

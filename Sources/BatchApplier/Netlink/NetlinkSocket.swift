@@ -138,6 +138,18 @@ package struct NetlinkSocket: ~Copyable, Sendable {
 }
 
 extension NetlinkSocket {
+    /// Calls with the socket kept, which is opened first where there is none. One that failed is not used again: what
+    /// it was asked for may still come.
+    static func use<Value>(
+        _ kept: inout NetlinkSocket?, _ bus: Int32, _ options: Options,
+        _ body: (inout NetlinkSocket) throws(NetlinkError) -> Value
+    ) throws(NetlinkError) -> Value {
+        var socket = if let open = kept.take() { open } else { try NetlinkSocket(bus, options: options) }
+        let value = try body(&socket)
+        kept = consume socket
+        return value
+    }
+
     /// Subscribes to a group of notifications, such as `NFNLGRP_NFTABLES`.
     package borrowing func join(group: Int32, operation: @autoclosure () -> String) throws(NetlinkError) {
         do throws(Errno) {
@@ -180,7 +192,7 @@ extension NetlinkError {
     fileprivate init(operation: String, _ failure: NetlinkReplies.Failure) {
         self.init(
             operation: operation, errno: failure.errno, explanation: failure.explanation, index: failure.index,
-            offset: failure.offset)
+            offset: failure.offset, echo: failure.echo)
     }
 }
 

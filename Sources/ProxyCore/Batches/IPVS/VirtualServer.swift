@@ -13,6 +13,19 @@ public struct VirtualServer: Hashable, Sendable {
         }
     }
 
+    /// How it treats connections (`IP_VS_SVC_F_…` of linux/ip_vs.h).
+    public struct Flags: OptionSet, Hashable, Sendable {
+        public let rawValue: UInt32
+
+        public init(rawValue: UInt32) {
+            self.rawValue = rawValue
+        }
+
+        public static let persistent = Flags(rawValue: 0x01)
+        /// What the scheduler makes of it is its own matter: `mh` and `sh` count the client's port.
+        public static let countsClientPort = Flags(rawValue: 0x10)
+    }
+
     public var scheduler: IPVSScheduler
     /// Seconds for which a client stays with its real server after its last connection; nil without persistence.
     public var persistenceSeconds: Int?
@@ -23,6 +36,13 @@ public struct VirtualServer: Hashable, Sendable {
         self.scheduler = scheduler
         self.persistenceSeconds = persistenceSeconds
         self.realServers = realServers
+    }
+
+    public var flags: Flags {
+        var flags: Flags = []
+        if persistenceSeconds != nil { flags.insert(.persistent) }
+        if scheduler.countsClientPort { flags.insert(.countsClientPort) }
+        return flags
     }
 }
 

@@ -1,0 +1,90 @@
+import CMnl
+import Glibc
+import ProxyCore
+
+/// The messages of rtnetlink(7) for one device and its addresses.
+enum DeviceMessages {
+    /// A device as the kernel describes it.
+    struct Found: Hashable {
+        var index: UInt32
+        /// Such as `dummy`; empty for a device of hardware.
+        var kind: String
+
+        init?(_ message: NetlinkMessage) {
+            // ifinfomsg: the index is the third field.
+            guard let index = message.payload.hostEndian(UInt32.self, at: 4) else { return nil }
+            self.index = index
+            let attributes = NetlinkAttributes(message.payload.dropFirst(DeviceMessages.linkHeader))
+            kind = attributes[IFLA_LINKINFO]?.nested[IFLA_INFO_KIND]?.payload.string ?? ""
+        }
+    }
+
+    static let kind = "dummy"
+    private static let linkHeader = 16
+    private static let addressHeader = 8
+
+    static func find(_ name: String) -> NetlinkBatch { link(RTM_GETLINK, name) }
+
+    /// Such a device answers to no ARP, and is left down: its addresses are for the routing of this node alone.
+    static func create(_ name: String) -> NetlinkBatch {
+        link(RTM_NEWLINK, name, flags: NLM_F_CREATE | NLM_F_EXCL) {
+            $0.nest(IFLA_LINKINFO) { $0.put(IFLA_INFO_KIND, string: kind) }
+        }
+    }
+
+    static func delete(_ name: String) -> NetlinkBatch { link(RTM_DELLINK, name) }
+
+    static func append(additionOf address: IPAddress, to device: UInt32, _ batch: inout NetlinkBatch) {
+        append(RTM_NEWADDR, flags: NLM_F_CREATE | NLM_F_EXCL, address, device, to: &batch)
+    }
+
+    static func append(deletionOf address: IPAddress, from device: UInt32, _ batch: inout NetlinkBatch) {
+        append(RTM_DELADDR, address, device, to: &batch)
+    }
+
+    /// Asks for the addresses of a family of all devices: older kernels do not choose.
+    static func listAddresses(_ family: IPFamily) -> NetlinkBatch {
+        var batch = NetlinkBatch()
+        batch.append(type: UInt16(RTM_GETADDR), header: [family.number] + [UInt8](repeating: 0, count: 7))
+        return batch
+    }
+
+    /// An address that stands alone on a device, as ours do; nil for all others.
+    static func address(_ message: NetlinkMessage, of device: UInt32) -> IPAddress? {
+        // ifaddrmsg: family, length of the prefix, flags, scope, index.
+        guard let header = message.payload.hostEndian(UInt32.self).map({ withUnsafeBytes(of: $0) { Array($0) } }),
+            message.payload.hostEndian(UInt32.self, at: 4) == device
+        else { return nil }
+        let attributes = NetlinkAttributes(message.payload.dropFirst(addressHeader))
+        guard let bytes = (attributes[IFA_LOCAL] ?? attributes[IFA_ADDRESS])?.payload,
+            let address = IPAddress(networkBytes: bytes), address.family == IPFamily(number: Int32(header[0])),
+            Int(header[1]) == address.family.bitWidth
+        else { return nil }
+        return address
+    }
+
+    private static func link(
+        _ type: Int, _ name: String, flags: Int32 = 0, _ attributes: (inout NetlinkWriter) -> Void = { _ in }
+    ) -> NetlinkBatch {
+        var batch = NetlinkBatch()
+        let header = [UInt8](repeating: 0, count: linkHeader)
+        batch.append(type: UInt16(truncatingIfNeeded: type), flags: flags, header: header) {
+            $0.put(IFLA_IFNAME, string: name)
+            attributes(&$0)
+        }
+        return batch
+    }
+
+    private static func append(
+        _ type: Int, flags: Int32 = 0, _ address: IPAddress, _ device: UInt32, to batch: inout NetlinkBatch
+    ) {
+        let family = address.family
+        let header =
+            [family.number, UInt8(family.bitWidth), 0, UInt8(RT_SCOPE_UNIVERSE.rawValue)]
+            + withUnsafeBytes(of: device) { Array($0) }
+        batch.append(type: UInt16(truncatingIfNeeded: type), flags: flags, header: header) {
+            $0.put(IFA_LOCAL, address.networkBytes)
+            $0.put(IFA_ADDRESS, address.networkBytes)
+        }
+    }
+}

@@ -1,0 +1,99 @@
+import CMnl
+public import ProxyCore
+import SystemPackage
+
+/// Lists and changes the virtual servers of the process's network namespace (IPVS, ipvsadm(8)).
+///
+/// Calls wait on a thread of their own. Virtual servers of a firewall mark are never seen and never touched.
+public actor IPVSApplier {
+    private let executor = BlockingExecutor(label: "switchyard.ipvs-applier")
+    private let options: NetlinkSocket.Options
+    private var socket: NetlinkSocket?
+
+    nonisolated public var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
+
+    /// - Parameter timeout: how long an answer of the kernel is waited for.
+    public init(timeout: Duration = .seconds(60)) {
+        // Room for the answers to a datagram whose requests all fail.
+        options = .init(receiveBuffer: Self.requestsAtOnce * 1024, sendBuffer: 4 << 20, timeout: timeout)
+    }
+
+    /// What goes into one datagram.
+    private static let requestsAtOnce = 2000
+
+    /// All virtual servers of a family with their real servers. Costs a question for each.
+    ///
+    /// Changes by others during the listing may or may not be in it.
+    public func list(_ family: IPFamily) throws(IPVSError) -> [VirtualServer.Key: FoundVirtualServer] {
+        try withSocket { socket throws(NetlinkError) in
+            let messages = try IPVSMessages.find(&socket)
+            var servers: [VirtualServer.Key: FoundVirtualServer] = [:]
+            try socket.dump(messages.listServers(), operation: "list the virtual servers") { message in
+                guard let (key, server) = IPVSListing.server(message), key.address.family == family else { return }
+                servers[key] = server
+            }
+            for key in servers.keys {
+                var found: [RealServer: FoundRealServer] = [:]
+                try socket.dump(messages.listRealServers(of: key), operation: "list the real servers of \(key.address)")
+                {
+                    guard let (server, state) = IPVSListing.realServer($0, of: family) else { return }
+                    found[server] = state
+                }
+                servers[key]?.realServers = found
+            }
+            return servers
+        }
+    }
+
+    /// Makes changes in their order, and returns those that failed: the others are done.
+    ///
+    /// - Throws: it is not known which are done, but for kind `unsupported`, where none is.
+    public func perform(_ changes: [IPVSChange]) throws(IPVSError) -> [IPVSFailure] {
+        guard !changes.isEmpty else { return [] }
+        return try withSocket { socket throws(NetlinkError) in
+            let messages = try IPVSMessages.find(&socket)
+            var failures: [IPVSFailure] = []
+            for start in stride(from: 0, to: changes.count, by: Self.requestsAtOnce) {
+                let part = changes[start..<min(start + Self.requestsAtOnce, changes.count)]
+                var batch = NetlinkBatch()
+                for change in part { messages.append(change, to: &batch) }
+                for failure in try socket.perform(batch, operation: "change virtual servers") {
+                    let index = start + (failure.index ?? 0)
+                    let error = IPVSError(
+                        failure, .server(scheduler: changes[index].scheduler), changes[index].sentence)
+                    failures.append(IPVSFailure(index: index, error: error))
+                }
+            }
+            return failures
+        }
+    }
+
+    /// Sets how long connections are remembered, for all virtual servers of the namespace.
+    public func set(_ timeouts: IPVSTimeouts) throws(IPVSError) {
+        try withSocket { socket throws(NetlinkError) in
+            var batch = NetlinkBatch()
+            try IPVSMessages.find(&socket).append(timeouts, to: &batch)
+            for failure in try socket.perform(batch, operation: "set the timeouts of IPVS") { throw failure }
+        }
+    }
+
+    private func withSocket<Value>(
+        _ body: (inout NetlinkSocket) throws(NetlinkError) -> Value
+    ) throws(IPVSError) -> Value {
+        do throws(NetlinkError) {
+            return try NetlinkSocket.use(&socket, NETLINK_GENERIC, options, body)
+        } catch {
+            throw IPVSError(error, .servers)
+        }
+    }
+}
+
+extension IPVSChange {
+    /// Nil where no scheduler is looked for.
+    fileprivate var scheduler: String? {
+        switch self {
+        case .addServer(_, let server), .changeServer(_, let server): server.scheduler.name
+        default: nil
+        }
+    }
+}

@@ -1,0 +1,142 @@
+import CMnl
+public import ProxyCore
+import SystemPackage
+
+/// The device that holds the addresses of virtual servers, so that the kernel takes their packets in: a dummy that is
+/// down, as kube-proxy has it, in the process's network namespace.
+///
+/// Calls wait on a thread of their own.
+public actor ServiceDevice {
+    /// The name that kube-proxy gives it.
+    public static let kubeProxyName = "kube-ipvs0"
+
+    public nonisolated let name: String
+    private let executor = BlockingExecutor(label: "switchyard.service-device")
+    private let options: NetlinkSocket.Options
+    private var socket: NetlinkSocket?
+
+    nonisolated public var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
+
+    /// - Parameter timeout: how long an answer of the kernel is waited for.
+    public init(name: String = ServiceDevice.kubeProxyName, timeout: Duration = .seconds(60)) {
+        self.name = name
+        // Room for the answers to a datagram whose requests all fail.
+        options = .init(receiveBuffer: Self.requestsAtOnce * 1024, sendBuffer: 1 << 20, timeout: timeout)
+    }
+
+    /// What goes into one datagram.
+    private static let requestsAtOnce = 2000
+
+    /// Makes the device where it is not there. Returns true if it was made. A device of the name that is no dummy is an
+    /// error of kind `refused`.
+    @discardableResult
+    public func ensure() throws(IPVSError) -> Bool {
+        let isMade = try withSocket { socket throws(NetlinkError) in
+            guard try Self.find(name, &socket) == nil else { return false }
+            let request = DeviceMessages.create(name)
+            let failures = try socket.perform(request, operation: "make the device \(name)")
+            for failure in failures where failure.errno != .fileExists { throw failure }
+            return failures.isEmpty
+        }
+        _ = try index()
+        return isMade
+    }
+
+    /// Its addresses of a family; none where it is not there. Networks, and an IPv6 address that the kernel gave it,
+    /// are passed over.
+    public func list(_ family: IPFamily) throws(IPVSError) -> Set<IPAddress> {
+        try withSocket { socket throws(NetlinkError) in
+            guard let device = try Self.find(name, &socket) else { return [] }
+            var addresses: Set<IPAddress> = []
+            let operation = "list the addresses of \(name)"
+            try socket.dump(DeviceMessages.listAddresses(family), operation: operation) { message in
+                if let address = DeviceMessages.address(message, of: device.index) { addresses.insert(address) }
+            }
+            return addresses
+        }
+    }
+
+    /// Gives it addresses, each alone (/32, /128), and returns those that failed. One that it has is no failure.
+    public func add(_ addresses: [IPAddress]) throws(IPVSError) -> [IPVSFailure] {
+        try change(addresses, "add", to: "to", except: .fileExists, DeviceMessages.append(additionOf:to:_:))
+    }
+
+    /// Takes addresses away, and returns those that failed. One that it does not have is no failure.
+    public func delete(_ addresses: [IPAddress]) throws(IPVSError) -> [IPVSFailure] {
+        try change(
+            addresses, "delete", to: "from", except: .addressNotAvailable, DeviceMessages.append(deletionOf:from:_:))
+    }
+
+    /// Deletes the device with its addresses. Nothing happens where it is not there.
+    public func remove() throws(IPVSError) {
+        try withSocket { socket throws(NetlinkError) in
+            guard let device = try Self.find(name, &socket), device.kind == DeviceMessages.kind else { return }
+            let failures = try socket.perform(DeviceMessages.delete(name), operation: "delete the device \(name)")
+            for failure in failures where failure.errno != .operationNotSupportedByDevice { throw failure }
+        }
+    }
+
+    /// The addresses of the other devices, with the name of the one that has each: a service that wants one of them
+    /// would have the node's own traffic.
+    public nonisolated func addressesElsewhere() -> [IPAddress: String] {
+        let others = NodeFacts.interfaceAddresses().filter { $0.interface != name }
+        return Dictionary(others.map { ($0.address, $0.interface) }, uniquingKeysWith: { first, _ in first })
+    }
+
+    private func change(
+        _ addresses: [IPAddress], _ verb: String, to preposition: String, except harmless: Errno,
+        _ append: (IPAddress, UInt32, inout NetlinkBatch) -> Void
+    ) throws(IPVSError) -> [IPVSFailure] {
+        guard !addresses.isEmpty else { return [] }
+        let device = try index()
+        return try withSocket { socket throws(NetlinkError) in
+            var failures: [IPVSFailure] = []
+            for start in stride(from: 0, to: addresses.count, by: Self.requestsAtOnce) {
+                var batch = NetlinkBatch()
+                for address in addresses[start..<min(start + Self.requestsAtOnce, addresses.count)] {
+                    append(address, device, &batch)
+                }
+                let refused = try socket.perform(batch, operation: "\(verb) addresses \(preposition) \(name)")
+                for failure in refused where failure.errno != harmless {
+                    let index = start + (failure.index ?? 0)
+                    let operation = "\(verb) \(addresses[index]) \(preposition) \(name)"
+                    failures.append(IPVSFailure(index: index, error: IPVSError(failure, .device, operation)))
+                }
+            }
+            return failures
+        }
+    }
+
+    /// By which the kernel knows it, if it is there and is a dummy.
+    private func index() throws(IPVSError) -> UInt32 {
+        let found = try withSocket { socket throws(NetlinkError) in try Self.find(name, &socket) }
+        guard let found else {
+            throw IPVSError(.refused, "the device \(name) is not there", .operationNotSupportedByDevice)
+        }
+        guard found.kind == DeviceMessages.kind else {
+            throw IPVSError(.refused, "the device \(name) is there and is no dummy", .fileExists)
+        }
+        return found.index
+    }
+
+    private static func find(
+        _ name: String, _ socket: inout NetlinkSocket
+    ) throws(NetlinkError) -> DeviceMessages.Found? {
+        do throws(NetlinkError) {
+            return DeviceMessages.Found(
+                try socket.ask(DeviceMessages.find(name), operation: "find the device \(name)"))
+        } catch  where error.errno == .operationNotSupportedByDevice {
+            return nil
+        }
+    }
+
+    private func withSocket<Value>(
+        _ body: (inout NetlinkSocket) throws(NetlinkError) -> Value
+    ) throws(IPVSError) -> Value {
+        do throws(NetlinkError) {
+            return try NetlinkSocket.use(&socket, NETLINK_ROUTE, options, body)
+        } catch {
+            throw IPVSError(error, .device)
+        }
+    }
+}
