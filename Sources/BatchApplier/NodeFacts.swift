@@ -75,8 +75,10 @@ extension HostFacts {
     }
 
     private init(_ node: NodeFacts) {
+        // What stands on the device of ipvs mode belongs to services, and was put there by us or by a kube-proxy.
+        let own = node.addresses.filter { $0.interface != ServiceDevice.kubeProxyName }
         self.init(
-            addresses: node.addresses.map(\.address), conntrackIsLiberal: node.conntrackIsLiberal,
+            addresses: own.map(\.address), conntrackIsLiberal: node.conntrackIsLiberal,
             masqueradesRandomly: node.masqueradesRandomly)
     }
 }

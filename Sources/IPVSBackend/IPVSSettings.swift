@@ -8,12 +8,15 @@ public struct IPVSSettings: Hashable, Sendable {
     public var nodePortAddresses: [IPAddress]
     /// The addresses that the node has without us: they are not put on `kube-ipvs0`.
     public var nodeAddresses: Set<IPAddress>
+    /// Virtual servers with an address in one of these are another program's, whatever else is true of them.
+    public var excludedRanges: [CIDR]
 
     /// - Parameter facts: the node's addresses, without those of `kube-ipvs0`.
     public init(_ node: NodePlan, _ configuration: ProxyConfiguration.IPVS, facts: HostFacts) {
         self.node = node
         scheduler = IPVSScheduler(configuration.scheduler)
         nodePortAddresses = node.nodePortAddresses(among: facts.addresses).sorted { $0.description < $1.description }
+        excludedRanges = configuration.excludeCIDRs
         nodeAddresses = Set(facts.addresses.filter { $0.family == node.family })
     }
 }

@@ -59,10 +59,18 @@ public struct IPVSTable: Sendable {
         return wanted
     }
 
+    func virtualServer(_ key: VirtualServer.Key) -> VirtualServer? {
+        servers[key].last.flatMap { fragments[$0]?.servers[key] }
+    }
+
     public func entries(_ set: IPSet) -> some Collection<IPSetEntry> { (entryUses[set] ?? .init()).things }
+
+    func wants(_ entry: IPSetEntry, in set: IPSet) -> Bool { entryUses[set]?[entry] ?? 0 > 0 }
 
     /// Those of `kube-ipvs0`.
     public var addresses: some Collection<IPAddress> { addressUses.things }
+
+    func wants(_ address: IPAddress) -> Bool { addressUses[address] > 0 }
 
     /// In the order of the service ports.
     var refusals: [VirtualServer.Key] {

@@ -36,8 +36,8 @@ struct Apply: AsyncParsableCommand {
         let input = try await ClusterInput(cluster)
         try nftables.require(input.mode)
         if input.mode == .nftables { return try await applyNFTables(input) }
-        try input.requireIPTables("applied")
         let variant = if let variant { variant } else { await IPTablesVariant.detect() }
+        if input.mode == .ipvs { return try await applyIPVS(input, variant) }
         let accounting = AccountingChoice(nfacct, isDryRun: dryRun).make { warning in
             Console.report("switchyard: warning: \(warning)")
         }

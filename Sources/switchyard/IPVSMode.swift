@@ -1,3 +1,4 @@
+import BatchApplier
 import IPVSBackend
 import ProxyCore
 
@@ -12,5 +13,49 @@ extension ClusterInput {
         var table = IPVSTable(IPVSSettings(node, configuration.ipvs, facts: facts))
         table.update(plans.updateAll(from: state, in: node.context))
         return table
+    }
+}
+
+extension Apply {
+    /// Commits virtual servers, sets, addresses and the rules around them.
+    func applyIPVS(_ input: ClusterInput, _ variant: IPTablesVariant) async throws {
+        var isComplete = true
+        for family in family.onThisNode("committed") {
+            do {
+                let tools = try await IPTablesTools.find(family, variant)
+                isComplete = try await applyIPVS(input, family, tools) && isComplete
+            } catch let error as IPTablesError {
+                Console.report("switchyard: error: \(error)")
+                isComplete = false
+            } catch let error as IPVSError {
+                Console.report("switchyard: error: \(family.rawValue): \(error)")
+                isComplete = false
+            }
+        }
+        if !isComplete { throw ExitStatus.failed }
+    }
+
+    /// Returns whether the kernel took all of it.
+    private func applyIPVS(_ input: ClusterInput, _ family: IPFamily, _ tools: IPTablesTools) async throws -> Bool {
+        let table = input.ipvsTable(family, facts: await HostFacts(ofThisNode: tools))
+        let committer = IPVSCommitter(tools: tools)
+        let clock = ContinuousClock()
+        let start = clock.now
+        var batch = table.batch(from: try await committer.list(family))
+        let changed = batch.serverChanges.count + batch.serverRemovals.count
+        var refused = try await committer.commit(batch)
+        if !batch.serverRemovals.isEmpty {
+            // What was given weight 0 and has no connections goes now; the rest stays until it is applied again.
+            batch = table.batch(from: try await committer.list(family))
+            batch.neededSets = []
+            batch.rules = nil
+            refused += try await committer.commit(batch)
+        }
+        for sentence in refused { Console.report("switchyard: error: \(family.rawValue): \(sentence)") }
+        let milliseconds = (clock.now - start) / .milliseconds(1)
+        Console.report(
+            "switchyard: \(family.rawValue): committed \(table.servicePortCount) service ports to ipvs in "
+                + "\(Int(milliseconds.rounded())) ms; \(changed) changes to virtual servers")
+        return refused.isEmpty
     }
 }

@@ -1,0 +1,58 @@
+/// What one sync does to the virtual servers of a family and to what stands around them.
+///
+/// The kernel has no transaction for this. What is committed in the order of the properties never leaves a service that
+/// has endpoints without all of them: what is new is complete before packets find it, and what goes is out of their
+/// way before it is taken apart.
+public struct IPVSBatch: Hashable, Sendable {
+    /// What changes in a set. One that is not there is created.
+    public struct SetChange: Hashable, Sendable {
+        public var set: IPSet
+        public var entries: [IPSetEntry]
+
+        public init(set: IPSet, entries: [IPSetEntry]) {
+            self.set = set
+            self.entries = entries
+        }
+    }
+
+    public var family: IPFamily
+    /// The sets that rules name: all of them in a batch of everything, none in others.
+    public var neededSets: [IPSet] = []
+    /// Sets that are there in another form, or with entries that we do not write: they are filled aside and swapped.
+    public var replacedSets: [SetChange] = []
+    public var addedEntries: [SetChange] = []
+    /// Nil if the rules stay as they are.
+    public var rules: IPTablesBatch?
+    /// New virtual servers, each followed by its real servers, then what is new or other in those that were there.
+    public var serverChanges: [IPVSChange] = []
+    public var addedAddresses: [IPAddress] = []
+    /// Real servers that go, or are given weight 0, and virtual servers that nobody uses any more.
+    public var serverRemovals: [IPVSChange] = []
+    public var removedAddresses: [IPAddress] = []
+    public var removedEntries: [SetChange] = []
+
+    public init(family: IPFamily) {
+        self.family = family
+    }
+
+    public var isEmpty: Bool { self == IPVSBatch(family: family) }
+}
+
+/// What a kernel has in one family that ipvs mode cares for.
+public struct IPVSKernelState: Hashable, Sendable {
+    /// All virtual servers, foreign ones included.
+    public var servers: [VirtualServer.Key: FoundVirtualServer]
+    /// The sets of ours that are there, by what they are.
+    public var sets: [IPSet: FoundIPSet]
+    /// Those of `kube-ipvs0`; nil where the device is not there.
+    public var addresses: Set<IPAddress>?
+
+    public init(
+        servers: [VirtualServer.Key: FoundVirtualServer] = [:], sets: [IPSet: FoundIPSet] = [:],
+        addresses: Set<IPAddress>? = nil
+    ) {
+        self.servers = servers
+        self.sets = sets
+        self.addresses = addresses
+    }
+}
