@@ -1,7 +1,7 @@
 # What to type; the logic is in scripts/.
 
 .DEFAULT_GOAL := help
-.PHONY: setup build check test soak golden demo bench help
+.PHONY: setup build check test soak uml golden demo bench help
 
 setup: ## install what the tests and the demo need
 	@scripts/setup.sh
@@ -13,6 +13,8 @@ test: setup ## build once and run every test, those that need a kernel included
 	@scripts/test.sh
 soak: setup ## long tests with random histories; the result is kept in docs/soak.txt
 	@scripts/soak.sh
+uml: setup ## suites inside user-mode Linux, a kernel that has IPVS: make uml FILTER=IPVSReadBackTests
+	@scripts/uml.sh '$(FILTER)'
 golden: ## record the formats of our own under golden/ anew; fails, so that the difference is looked at
 	@scripts/golden.sh
 demo: setup ## a node, pods and a client on this machine, with real requests

@@ -192,7 +192,7 @@ let package = Package(
             name: "SwitchyardTests",
             dependencies: [
                 "switchyard", "traffic-peer", "test-api-server", "nftables-peer", "TestAPIServer", "BatchApplier",
-                "NFTBackend", "ProxyCore", "SyncLoop", "TestSupport",
+                "ChainRenderer", "EndpointWatcher", "IPVSBackend", "NFTBackend", "ProxyCore", "SyncLoop", "TestSupport",
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: settings),

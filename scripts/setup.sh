@@ -11,6 +11,9 @@ needed=(
     ipset:ipset
     conntrack:conntrack
     nfacct:nfacct
+    ipvsadm:ipvsadm
+    linux.uml:user-mode-linux
+    modprobe:kmod
     openssl:openssl
     /usr/include/libmnl/libmnl.h:libmnl-dev
     /usr/include/libnftnl/rule.h:libnftnl-dev

@@ -59,6 +59,7 @@ struct TrafficLabs: SuiteTrait, TestScoping {
 
     /// Why these tests cannot run on this machine; nil if they can.
     static let obstacle: String? = {
+        guard !UserModeLinux.isInside else { return "only suites that are made for it run inside user-mode Linux" }
         guard geteuid() == 0 else { return "they need root" }
         for tool in ["ip", "iptables-legacy-restore", "iptables-nft-restore", "nft"] where !Command.isInstalled(tool) {
             return "\(tool) is not installed"

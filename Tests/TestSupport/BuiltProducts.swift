@@ -16,12 +16,13 @@ package enum BuiltProducts {
         return directory + "/" + name
     }
 
-    /// Where the test bundle lies: it is the running program, or an argument of the program that loads it.
-    private static let directory: String = {
+    /// The test bundle: it is the running program, or an argument of the program that loads it.
+    package static let testBundle: String = {
         let bundle = CommandLine.arguments.first { $0.hasSuffix(".xctest") } ?? "/proc/self/exe"
         guard let resolved = realpath(bundle, nil) else { preconditionFailure("cannot resolve \(bundle)") }
         defer { free(resolved) }
-        let path = String(cString: resolved)
-        return path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
+        return String(cString: resolved)
     }()
+
+    private static let directory = testBundle.lastIndex(of: "/").map { String(testBundle[..<$0]) } ?? "."
 }

@@ -45,6 +45,9 @@ public enum Command {
         try require(["sh", "-c", #"cat >"$1" && chmod +x "$1""#, "sh", path], input: "#!/bin/sh\n" + text)
     }
 
+    /// Where tests keep files: the folder that TMPDIR names.
+    package static let temporaryDirectory = FileManager.default.temporaryDirectory
+
     /// Whether there is a program of this name: on the path, or where those for the administrator are.
     public static func isInstalled(_ name: String) -> Bool {
         let path = ProcessInfo.processInfo.environment["PATH"] ?? ""
@@ -84,7 +87,18 @@ extension Command {
     package static func wait(for pid: pid_t) -> Int32 {
         var status: Int32 = 0
         while waitpid(pid, &status, 0) < 0, errno == EINTR {}
-        return status & 0x7f == 0 ? status >> 8 & 0xff : 128 + status & 0x7f
+        return exitStatus(status)
+    }
+
+    /// What `wait` returns, if the command has ended; nil while it runs.
+    package static func statusIfEnded(_ pid: pid_t) -> Int32? {
+        var status: Int32 = 0
+        guard waitpid(pid, &status, WNOHANG) == pid else { return nil }
+        return exitStatus(status)
+    }
+
+    private static func exitStatus(_ status: Int32) -> Int32 {
+        status & 0x7f == 0 ? status >> 8 & 0xff : 128 + status & 0x7f
     }
 
     /// A way for bytes that no command inherits unless it is handed over.
@@ -99,7 +113,8 @@ extension Command {
 
     /// A file that is gone when its descriptors are closed.
     private static func namelessFile() throws -> Int32 {
-        var path = (P_tmpdir + "/command-XXXXXX").utf8CString.map { $0 }
+        let name = temporaryDirectory.appending(path: "command-XXXXXX").path
+        var path = name.utf8CString.map { $0 }
         let file = mkstemp(&path)
         guard file >= 0 else { throw CommandFailure("mkstemp", errno) }
         unlink(path)

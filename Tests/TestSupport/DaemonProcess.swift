@@ -30,7 +30,8 @@ public final class DaemonProcess: Sendable {
         defer { [null, log].forEach { close($0) } }
         let socket = folder.appending(path: "status.sock").path
         // A lock file of the namespace's own, as network namespaces share the file system.
-        let variables = ["XTABLES_LOCKFILE": "\(P_tmpdir)/\(namespace.name).lock"].merging(environment) { $1 }
+        let lock = Command.temporaryDirectory.appending(path: "\(namespace.name).lock").path
+        let variables = ["XTABLES_LOCKFILE": lock].merging(environment) { $1 }
         pid = try Command.start(
             namespace.commandPrefix + [executable, "run", "--status-socket", socket] + arguments,
             descriptors: [null, null, log], environment: variables)

@@ -59,12 +59,16 @@ public enum KernelNeeds {
     public static func missing(_ programs: [String]) -> String? {
         guard geteuid() == 0 else { return "root" }
         let absent = (["ip"] + programs).first { !Command.isInstalled($0) }
-        if let absent { return "the program \(absent)" }
+        return absent.map { "the program \($0)" } ?? refusal
+    }
+
+    /// Why there can be no namespace. Found out once: every suite with such tests asks, even if it does not run.
+    private static let refusal: String? = {
         do {
             _ = try Namespace()
             return nil
         } catch {
             return "network namespaces (\(error))"
         }
-    }
+    }()
 }

@@ -1,5 +1,21 @@
 import ProxyCore
 
+extension VirtualServerCondition {
+    /// Nil for what is not modelled: `--ipvs`, `--vdir`, `--vmethod`, `--vportctl`.
+    init?(_ option: RuleOption) {
+        guard let value = option.onlyValue else { return nil }
+        let read: Self? =
+            switch option.name {
+            case "--vaddr": AddressMask(text: value).map { .address($0) }
+            case "--vproto": RuleNumbers.transport(value).map { .transport($0) }
+            case "--vport": UInt16(value).map { .port($0) }
+            default: nil
+            }
+        guard let read else { return nil }
+        self = read
+    }
+}
+
 extension AddressTypeMatch {
     init?(_ options: [RuleOption]) {
         self.init()

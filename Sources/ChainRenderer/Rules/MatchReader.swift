@@ -92,6 +92,10 @@ enum MatchReader {
                 let directions = option.values[1].split(separator: ",").map(String.init)
                 return .set(option.values[0], directions: directions, .init(option.isInverted))
             }
+        case "ipvs":
+            module.each { option in
+                VirtualServerCondition(option).map { .virtualServer($0, .init(option.isInverted)) }
+            }
         case "addrtype": AddressTypeMatch(module.options).map { [.addressType($0)] }
         case "recent": RecentMatch(module.options).map { [.recent($0)] }
         case "limit": LimitMatch(module.options).map { [.limit($0)] }

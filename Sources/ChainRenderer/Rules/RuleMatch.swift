@@ -56,6 +56,8 @@ package enum RuleMatch: Hashable, Sendable {
     case accounting(String)
     /// `-m set --match-set NAME src,dst`
     case set(String, directions: [String], Inverted)
+    /// `-m ipvs`: the packet is of a connection of IPVS with a virtual server of this kind.
+    case virtualServer(VirtualServerCondition, Inverted)
     /// What is not modelled: the module and its options with their values, or a single option of no module. Options
     /// are in the order of their names.
     case other(RuleOptionGroup)
@@ -226,6 +228,16 @@ package struct LimitMatch: Hashable, Sendable {
     /// The seconds of the unit: 1, 60, 3600 or 86400.
     package var seconds: UInt32
     package var burst: UInt32
+}
+
+/// What an option of `-m ipvs` asks of a virtual server. All of a rule must hold, of one module or of several.
+package enum VirtualServerCondition: Hashable, Sendable {
+    /// `--vaddr`
+    case address(AddressMask)
+    /// `--vproto`, as the number in the IP header.
+    case transport(UInt8)
+    /// `--vport`
+    case port(UInt16)
 }
 
 /// A module or target that is not modelled, with what was written for it.

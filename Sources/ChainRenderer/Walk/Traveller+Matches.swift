@@ -44,7 +44,7 @@ extension Traveller {
         case .connectionState, .originalSource, .originalDestination, .replySource, .replyDestination,
             .originalDestinationPorts, .connectionTransport:
             meetsConnection(match)
-        case .set, .other: .unknown
+        case .set, .virtualServer, .other: .unknown
         }
     }
 

@@ -46,6 +46,10 @@ struct RuleMeaningTests {
             ("-j DNAT --to-destination 10.0.0.1:80-80", "-j DNAT --to-destination 10.0.0.1-10.0.0.1:80"),
             ("-j NOTRACK", "-j CT --notrack"),
             ("-m owner --uid-owner 1 --gid-owner 2 -j A", "-m owner --gid-owner 2 --uid-owner 1 -j A"),
+            (
+                "-m ipvs --vaddr 10.0.0.1 --vproto tcp --vport 80 -j A",
+                "-m ipvs --vproto 6 --vaddr 10.0.0.1/32 --vport 80 -j A"
+            ),
             ("-s ! 10.0.0.1 -j A", "! -s 10.0.0.1/32 -j A"),
             ("-m comment --comment -j -j A", "-j A"),
         ])
@@ -74,6 +78,8 @@ struct RuleMeaningTests {
             ("-m addrtype --dst-type LOCAL -j A", "-m addrtype --src-type LOCAL -j A"),
             ("-m addrtype --dst-type LOCAL -j A", "-m addrtype --dst-type LOCAL --limit-iface-in -j A"),
             ("-s ::ffff:0:0/96 -j A", "-j A"),
+            ("-m ipvs --vaddr 10.0.0.1 --vport 80 -j A", "-m ipvs --vaddr 10.0.0.1 --vport 81 -j A"),
+            ("-m ipvs --vaddr 10.0.0.1 -j A", "-m ipvs ! --vaddr 10.0.0.1 -j A"),
             ("-j DNAT --to-destination 10.0.0.1", "-j DNAT --to-destination 10.0.0.1:1"),
         ])
     func different(_ one: String, _ other: String) {
@@ -151,6 +157,8 @@ struct ForeignRuleTests {
             ("-m statistic --mode nth --every 2 --packet 1 -j CONNMARK --set-xmark 0x1/0xff", true),
             ("-j CONNMARK --restore-mark --nfmask 0xff --ctmask 0xff", false),
             ("-p tcp -j REDIRECT --to-ports 15001", true), ("-m ipvs --vdir ORIGINAL -j ACCEPT", false),
+            ("-s 10.0.0.1/32 -m ipvs --vproto 6 --vaddr 10.0.0.1 --vport 80 -j DROP", true),
+            ("-m ipvs --vaddr 10.0.0.1 --vdir REPLY -j DROP", false),
         ])
     func understood(_ text: String, _ isUnderstood: Bool) {
         #expect(meaning(text).isUnderstood == isUnderstood)

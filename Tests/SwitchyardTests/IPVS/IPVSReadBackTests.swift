@@ -1,0 +1,84 @@
+import EndpointWatcher
+import IPVSBackend
+import ProxyCore
+import TestSupport
+import Testing
+
+extension GoldenCase {
+    /// What ipvs mode asks for in both families.
+    func ipvsTables() throws -> [IPVSTable] {
+        let configuration = try ConfigurationReader.read(path: configuration).0
+        var state = ClusterState()
+        for change in try ManifestReader.read(paths: [cluster]).changes { state.apply(change) }
+        let node = state.nodes[configuration.hostnameOverride]
+        let facts = HostFacts(of: node)
+        return IPFamily.allCases.map { family in
+            let nodePlan = NodePlan(
+                configuration, mode: .ipvs, family: family, nodeName: configuration.hostnameOverride, node: node,
+                facts: facts)
+            var plans = PlanTable()
+            var table = IPVSTable(IPVSSettings(nodePlan, configuration.ipvs, facts: facts))
+            table.update(plans.updateAll(from: state, in: nodePlan.context))
+            return table
+        }
+    }
+}
+
+@Suite("What ipvs mode asks for, in a kernel", .insideUserModeLinux)
+struct IPVSReadBackTests {
+    @Test("is taken by the restore programs and read back equal", arguments: GoldenCase.all)
+    func equal(_ golden: GoldenCase) throws {
+        let tables = try golden.ipvsTables()
+        let namespace = try Namespace()
+        try IPVSKernelState.restore(tables, in: namespace)
+        let wanted = try IPVSKernelState(wanted: tables)
+        #expect(try IPVSKernelState(in: namespace).differences(from: wanted) == [])
+        // An empty cluster has sets and rules too.
+        #expect(!wanted.sets.isEmpty && wanted.rules.count == 2)
+    }
+
+    @Test("is missed line by line once it is damaged")
+    func damaged() throws {
+        let tables = try GoldenCase.named("affinity").ipvsTables()
+        let namespace = try Namespace()
+        try IPVSKernelState.restore(tables, in: namespace)
+        let damage = """
+            ipset del KUBE-CLUSTER-IP 172.30.1.1,tcp:80
+            ipset add KUBE-NODE-PORT-UDP 53
+            ipset destroy KUBE-6-LOAD-BALANCER-FW
+            ipvsadm -d -t 172.30.1.1:80 -r 10.180.0.9:8080
+            ipvsadm -e -t 172.30.1.1:80 -r 10.180.1.9:8080 -m -w 0
+            ipvsadm -E -t 1.2.3.4:80 -s wrr -p 10800
+            ip addr del 1.2.3.4/32 dev kube-ipvs0
+            ip addr add 2001:db8::1 dev kube-ipvs0
+            iptables-legacy -D KUBE-SOURCE-RANGES-FIREWALL -j DROP
+            iptables-legacy -t nat -R KUBE-SERVICES 1 -s 127.0.0.0/16 -j RETURN
+            iptables-legacy -D KUBE-IPVS-FILTER 1
+            iptables-legacy -A KUBE-IPVS-FILTER -m set --match-set KUBE-LOAD-BALANCER dst,dst -j RETURN
+            ip6tables-legacy -t nat -N FOREIGN
+            ip6tables-legacy -D FORWARD 1
+
+            """
+        try namespace.require(["sh", "-es"], input: damage)
+        let found = try IPVSKernelState(in: namespace)
+        #expect(
+            found.differences(from: try IPVSKernelState(wanted: tables)) == [
+                "ipv4: filter: another order or number of rules: KUBE-IPVS-FILTER",
+                "ipv4: filter: missing: -A KUBE-SOURCE-RANGES-FIREWALL -j DROP",
+                "ipv4: nat: missing: -A KUBE-SERVICES -s 127.0.0.0/8 -j RETURN",
+                "ipv4: nat: not wanted: -A KUBE-SERVICES -s 127.0.0.0/16 -j RETURN",
+                "ipv6: filter: missing: -A FORWARD -m comment --comment \"kube-proxy firewall rules\" -j KUBE-PROXY-FIREWALL",
+                "ipv6: nat: not wanted: chain FOREIGN",
+                "missing: -A -t 1.2.3.4:80 -s rr -p 10800",
+                "missing: -a -t 172.30.1.1:80 -r 10.180.0.9:8080 -m -w 1",
+                "missing: -a -t 172.30.1.1:80 -r 10.180.1.9:8080 -m -w 1",
+                "missing: 1.2.3.4/32",
+                "missing: add KUBE-CLUSTER-IP 172.30.1.1,tcp:80",
+                "missing: create KUBE-6-LOAD-BALANCER-FW hash:ip,port family inet6 hashsize 1024 maxelem 65536",
+                "not wanted: -A -t 1.2.3.4:80 -s wrr -p 10800",
+                "not wanted: -a -t 172.30.1.1:80 -r 10.180.1.9:8080 -m -w 0",
+                "not wanted: 2001:db8::1/128",
+                "not wanted: add KUBE-NODE-PORT-UDP 53",
+            ])
+    }
+}

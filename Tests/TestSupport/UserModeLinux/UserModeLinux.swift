@@ -1,0 +1,118 @@
+import Foundation
+package import Testing
+
+/// Runs suites of this test bundle inside user-mode Linux: a real kernel, with IPVS, sets and devices of its own, that
+/// is a process of this machine.
+///
+/// The suites run in the bundle that runs now, with this machine's files and as the machine's root user, on one
+/// processor. They need not mind what they leave behind in the kernel, but files that they write outside
+/// `Command.temporaryDirectory` are this machine's.
+package enum UserModeLinux {
+    /// True in a test that runs inside.
+    package static let isInside = ProcessInfo.processInfo.environment[insideVariable] != nil
+
+    /// What this machine lacks to run tests inside, or nil.
+    package static let missing: String? = ["linux.uml", "modprobe", "ipvsadm"].first { !Command.isInstalled($0) }
+
+    fileprivate static let insideVariable = "SWITCHYARD_INSIDE_UML"
+
+    /// Runs suites inside and records an issue for each that fails there, is skipped, or ends early; also if none ran.
+    ///
+    /// - Parameters:
+    ///   - suites: their types, such as `SwitchyardTests.ExampleTests`, as regular expressions.
+    ///   - environment: variables for the suites, beside those of this process that begin with `SWITCHYARD_`.
+    ///   - memory: of the machine, as its kernel's option `mem` takes it.
+    ///   - limit: seconds after which the machine is ended.
+    /// - Returns: what happened inside.
+    @discardableResult
+    package static func run(
+        suites: [String], environment: [String: String] = [:], memory: String = "512M", limit: Int = 240,
+        sourceLocation: SourceLocation = #_sourceLocation
+    ) async throws -> UserModeLinuxReport {
+        let folder = Command.temporaryDirectory.appending(path: "uml-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let job = try Job(suites: suites, environment: environment, folder: folder).text
+        try Data(job.utf8).write(to: folder.appending(path: "job"))
+        let status = try await boot(folder, memory: memory, limit: limit)
+        let report = UserModeLinuxReport(of: folder, machineStatus: status, limit: limit)
+        for complaint in report.complaints {
+            Issue.record(Comment(rawValue: complaint), sourceLocation: sourceLocation)
+        }
+        return report
+    }
+
+    /// Returns the exit status of the machine: 0 after a proper halt, 137 after the limit.
+    ///
+    /// `timeout` ends it rather than we, so that it goes too when this process is ended first.
+    private static func boot(_ folder: URL, memory: String, limit: Int) async throws -> Int32 {
+        let null = open("/dev/null", O_RDONLY | O_CLOEXEC)
+        let console = open(folder.appending(path: "console").path, O_WRONLY | O_CREAT | O_CLOEXEC, 0o600)
+        defer { [null, console].forEach { close($0) } }
+        let pid = try Command.start(
+            ["timeout", "--signal=KILL", String(limit), "linux.uml"]
+                + ["mem=\(memory)", "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "rw", "init=\(script)"]
+                // The folder of its control socket, which it else puts into the home directory.
+                + ["uml_dir=\(folder.path)/", "con=null", "con0=fd:0,fd:1", "quiet", "FOLDER=\(folder.path)"],
+            descriptors: [null, console, console],
+            // Its memory is a file there, without a name.
+            environment: ["TMPDIR": folder.path, "PATH": path])
+        while true {
+            if let status = Command.statusIfEnded(pid) { return status }
+            // Nobody waits in waitpid: a test that blocks a thread for so long would hold others up.
+            try? await Task.sleep(for: .milliseconds(50))
+        }
+    }
+
+    private static let script = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        .deletingLastPathComponent().deletingLastPathComponent().appending(path: "scripts/uml-init.sh").path
+
+    /// The programs of the administrator lie in sbin, which is not on every user's path.
+    fileprivate static let path = (ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin") + ":/usr/sbin:/sbin"
+}
+
+extension UserModeLinux {
+    /// The shell script that runs inside.
+    private struct Job {
+        let text: String
+
+        init(suites: [String], environment: [String: String], folder: URL) throws {
+            let own = ProcessInfo.processInfo.environment
+            var variables = own.filter { $0.key.hasPrefix("SWITCHYARD_") || Self.kept.contains($0.key) }
+            variables.merge(environment) { $1 }
+            variables.merge([
+                insideVariable: "1", "PATH": UserModeLinux.path, "TMPDIR": "/run/tmp",
+                // What a suite needs is there, so nothing may be skipped.
+                "CI": "true",
+            ]) { $1 }
+            let command =
+                [BuiltProducts.testBundle, "--testing-library", "swift-testing", "--no-parallel"]
+                + suites.flatMap { ["--filter", $0] }
+                + ["--event-stream-version", "0", "--event-stream-output-path", folder.appending(path: "events").path]
+            text =
+                variables.sorted { $0.key < $1.key }.map { "export \($0.key)=\(Self.quoted($0.value))\n" }.joined()
+                + "cd \(Self.quoted(FileManager.default.currentDirectoryPath))\n"
+                + "exec \(command.map(Self.quoted).joined(separator: " "))\n"
+        }
+
+        private static let kept: Set<String> = ["HOME", "LANG", "LD_LIBRARY_PATH", "TZ"]
+
+        private static func quoted(_ word: String) -> String {
+            "'\(word.replacingOccurrences(of: "'", with: #"'\''"#))'"
+        }
+    }
+}
+
+extension Trait where Self == ConditionTrait {
+    /// For suites that are made for a kernel of their own: skipped elsewhere.
+    package static var insideUserModeLinux: Self {
+        .enabled(if: UserModeLinux.isInside, "is a part of a test that starts user-mode Linux")
+    }
+
+    /// For tests that start user-mode Linux: skipped where this machine lacks it, but not in CI.
+    package static var startsUserModeLinux: Self {
+        .enabled(
+            if: UserModeLinux.missing == nil || isCI,
+            "needs the program \(UserModeLinux.missing ?? ""), which this machine lacks")
+    }
+}
