@@ -59,7 +59,8 @@ struct RenderCommandTests {
         let files = try FileManager.default.contentsOfDirectory(atPath: "\(scratch.path)/new/folder").sorted()
         let expected = [
             "iptables-nfacct.v4.restore", "iptables-nfacct.v6.restore", "iptables.v4.restore", "iptables.v6.restore",
-            "nftables.v4.nft", "nftables.v6.nft",
+            "ipvs.v4.addresses", "ipvs.v4.ipset", "ipvs.v4.ipvsadm", "ipvs.v4.restore", "ipvs.v6.addresses",
+            "ipvs.v6.ipset", "ipvs.v6.ipvsadm", "ipvs.v6.restore", "nftables.v4.nft", "nftables.v6.nft",
         ]
         #expect(files == expected)
         for file in files {
