@@ -142,6 +142,23 @@ struct NetlinkTests {
         #expect(replies.failures.map(\.errno) == [.noSuchFileOrDirectory, .notPermitted])
     }
 
+    @Test("a request that comes back whole is kept with its failure, and only then")
+    func echo() {
+        let request = message(type: answerType, sequence: 5, [1, 2, 3, 4])
+        func echo(_ flags: UInt16, _ request: [UInt8]) -> [UInt8]? {
+            var replies = NetlinkReplies(.acknowledgement, firstSequence: 5)
+            replies.received(message(type: errorType, flags: flags, sequence: 5, bytes(of: Int32(-2)) + request)[...]) {
+                _ in
+            }
+            return replies.failures.first?.echo
+        }
+        #expect(echo(0, request) == request)
+        // NLM_F_CAPPED, and a request that is shorter than it says.
+        #expect(echo(0x100, Array(request[..<16])) == nil)
+        #expect(echo(0, Array(request[..<18])) == nil)
+        #expect(echo(0, message(type: answerType, sequence: 5)) == nil)
+    }
+
     @Test("the kernel's explanation is found behind the request, whole or its header alone", arguments: [true, false])
     func explanation(isCapped: Bool) {
         var request = NetlinkBatch()

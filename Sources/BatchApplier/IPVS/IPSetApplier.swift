@@ -32,7 +32,7 @@ public actor IPSetApplier {
     }
 
     /// Creates a set where there is none of the name. One with the same options is left as it is; one with others is an
-    /// error of kind `refused`.
+    /// error of kind `refused`, but that newer kernels do not look at the family (6.18): `headers` tells it.
     public func create(_ name: String, _ kind: IPSet.Kind, _ family: IPFamily) throws(IPVSError) {
         try perform("create the set \(name) of type \(kind.rawValue)") { $0.create(name, kind, family) }
     }
@@ -57,9 +57,14 @@ public actor IPSetApplier {
         try perform("swap the sets \(name) and \(other)") { $0.swap(name, with: other) }
     }
 
-    /// Deletes a set. Refused where rules or other sets use it.
+    /// Deletes a set. Refused where rules or other sets use it; nothing happens where it is not there.
     public func destroy(_ name: String) throws(IPVSError) {
-        try perform("destroy the set \(name)") { $0.destroy(name) }
+        do throws(IPVSError) {
+            try perform("destroy the set \(name)") { $0.destroy(name) }
+        } catch  where error.errno == .noSuchFileOrDirectory {
+            // Older kernels say so.
+            return
+        }
     }
 
     private func read(
