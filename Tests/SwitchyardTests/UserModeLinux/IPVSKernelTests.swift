@@ -17,24 +17,6 @@ struct IPVSKernelTests {
         #expect(try namespace.run(["ipvsadm", "-A", "-t", "192.0.2.2:80", "-s", "unheard-of"]).status != 0)
     }
 
-    @Test("takes each kind of set and a rule that asks it, and a rule for virtual servers")
-    func sets() throws {
-        let namespace = try Namespace()
-        for (family, program) in [("inet", "iptables-legacy"), ("inet6", "ip6tables-legacy")] {
-            let kinds = ["hash:ip", "hash:ip,port", "hash:ip,port,ip", "hash:ip,port,net"]
-            for (number, kind) in kinds.enumerated() {
-                let name = "\(family)-\(number)"
-                try namespace.require(["ipset", "create", name, kind, "family", family])
-                try namespace.require([program, "-A", "INPUT", "-m", "set", "--match-set", name, "dst", "-j", "DROP"])
-            }
-            try namespace.require([program, "-A", "INPUT", "-m", "ipvs", "--vproto", "tcp", "--vport", "80"])
-            let rules = try namespace.require([program, "-S", "INPUT"])
-            #expect(rules.split(separator: "\n").count == 1 + kinds.count + 1, "\(rules)")
-        }
-        try namespace.require(["ipset", "create", "ports", "bitmap:port", "range", "0-65535"])
-        #expect(try namespace.run(["ipset", "create", "none", "hash:none"]).status != 0)
-    }
-
     @Test("spreads connections over real servers in other namespaces")
     func traffic() throws {
         func host(_ name: String, _ number: Int, port: UInt16? = nil) -> TrafficLab.Host {
