@@ -28,19 +28,24 @@ struct IPVSKernelTests {
             node: .init("node", ["192.168.0.2", "2001:db8::2"]), hosts: pods + [host("client", 9)])
         defer { lab.close() }
         let node = lab.namespace(of: "node")
-        try node.require(["ip", "link", "add", "kube-ipvs0", "type", "dummy"])
-        for (address, family) in [("172.30.1.1", 0), ("fd00:10:96::1", 1)] {
-            try node.require(["ip", "addr", "add", address, "dev", "kube-ipvs0"])
-            func endpoint(_ address: String, _ port: Int) -> String {
-                family == 0 ? "\(address):\(port)" : "[\(address)]:\(port)"
+        let addresses = ["172.30.1.1", "fd00:10:96::1"]
+        let devices = ["link add kube-ipvs0 type dummy"] + addresses.map { "addr add \($0) dev kube-ipvs0" }
+        try node.require(["ip", "-batch", "-"], input: devices.joined(separator: "\n") + "\n")
+        func endpoint(_ address: String, _ port: Int) -> String {
+            address.contains(":") ? "[\(address)]:\(port)" : "\(address):\(port)"
+        }
+        var servers: [String] = []
+        for (number, address) in addresses.enumerated() {
+            for option in ["-t", "-u"] {
+                let server = "\(option) \(endpoint(address, 80))"
+                servers.append("-A \(server) -s rr")
+                servers += pods.map { "-a \(server) -r \(endpoint($0.addresses[number], 8080)) -m" }
             }
-            for (option, transport) in [("-t", TrafficLab.Transport.tcp), ("-u", .udp)] {
-                let server = endpoint(address, 80)
-                try node.require(["ipvsadm", "-A", option, server, "-s", "rr"])
-                for pod in pods {
-                    let real = endpoint(pod.addresses[family], 8080)
-                    try node.require(["ipvsadm", "-a", option, server, "-r", real, "-m"])
-                }
+        }
+        let refusals = try node.run(["ipvsadm", "--restore"], input: servers.joined(separator: "\n") + "\n").errors
+        #expect(refusals == "")
+        for address in addresses {
+            for transport in TrafficLab.Transport.allCases {
                 let answers = try lab.ask(from: "client", transport, address, 80, count: 6)
                 let counts = Dictionary(grouping: answers, by: \.server).mapValues(\.count)
                 #expect(counts == ["pod-1": 3, "pod-2": 3], "\(transport) \(address): \(answers)")
