@@ -14,6 +14,7 @@ needed=(
     ipvsadm:ipvsadm
     linux.uml:user-mode-linux
     modprobe:kmod
+    taskset:util-linux
     openssl:openssl
     /usr/include/libmnl/libmnl.h:libmnl-dev
     /usr/include/libnftnl/rule.h:libnftnl-dev

@@ -29,29 +29,44 @@ struct IPVSKernelState {
     }
 
     /// Reads a namespace.
-    init(in namespace: Namespace) throws {
-        // One shell for all: where a kernel runs as a program, starting one is what takes longest.
-        let mark = "==========\n"
-        let script = [
-            "ipvsadm --save --numeric", "ipset save",
-            "if ip link show dev kube-ipvs0 >/dev/null 2>&1; then ip -o addr show dev kube-ipvs0; fi",
-            "iptables-legacy-save", "ip6tables-legacy-save",
-        ].joined(separator: "\nprintf '\(mark.dropLast())\\n'\n")
-        let parts = try namespace.require(["sh", "-es"], input: script + "\n").components(separatedBy: mark)
-        guard parts.count == 5 else { throw CommandFailure("not five listings: \(parts)") }
+    init(in namespace: Namespace, families: [IPFamily] = IPFamily.allCases) throws {
+        let listing = try namespace.require(["sh", "-es"], input: Self.listingScript(families))
+        try self.init(listing: listing, families: families)
+    }
+
+    /// Takes apart what the listing script of the same families printed.
+    init(listing: String, families: [IPFamily]) throws {
+        let parts = listing.components(separatedBy: Self.mark)
+        guard parts.count == 3 + families.count else { throw CommandFailure("not every listing is there: \(listing)") }
         servers = Set(Self.lines(parts[0]))
         sets = Set(Self.lines(parts[1]).map(Self.plain(set:)))
         addresses = Set(Self.lines(parts[2]).compactMap(Self.address))
-        for (family, text) in zip([IPFamily.ipv4, .ipv6], parts[3...]) {
+        for (family, text) in zip(families, parts[3...]) {
             rules[family] = try RuleSet(parsing: Array(text.utf8), family: family)
         }
     }
 
-    /// Commits what is wanted to a namespace that has nothing yet, with the programs that restore what they list.
-    static func restore(_ tables: [IPVSTable], in namespace: Namespace) throws {
+    private static let mark = "==========\n"
+
+    // MARK: Scripts
+
+    /// A shell script that lists everything. Where a kernel runs as a program, starting one is what takes longest, so it
+    /// starts few.
+    static func listingScript(_ families: [IPFamily]) -> String {
+        let saves = families.map { $0 == .ipv4 ? "iptables-legacy-save" : "ip6tables-legacy-save" }
+        // The device is not there before a first commit.
+        let commands =
+            ["ipvsadm --save --numeric", "ipset save", "ip -o addr show dev kube-ipvs0 2>&1 || true"] + saves
+        return commands.joined(separator: "\necho \(mark.dropLast())\n") + "\n"
+    }
+
+    /// A shell script that commits what is wanted to a namespace that has nothing yet, with the programs that restore
+    /// what they list.
+    static func restoringScript(_ tables: [IPVSTable]) -> String {
         func part(_ command: String, _ lines: [String]) -> String {
             "\(command) <<'END'\n" + lines.map { $0 + "\n" }.joined() + "END\n"
         }
+        // Addresses come first: a namespace without any takes no address for one of a host, and no real server (EINVAL).
         let addresses = tables.flatMap { lines($0.addressText) }
         var script = part(
             "ip -batch -", ["link add kube-ipvs0 type dummy"] + addresses.map { "addr add \($0) dev kube-ipvs0" })
@@ -70,11 +85,7 @@ struct IPVSKernelState {
             }
             script += part(program, rules)
         }
-        let result = try namespace.run(["sh", "-es"], input: script)
-        // ipvsadm ends with 0 whatever it was refused, but says so.
-        guard result.status == 0, result.errors.isEmpty else {
-            throw CommandFailure("refused with \(result.status): \(result.errors)\(result.output)")
-        }
+        return script
     }
 
     // MARK: Spelling

@@ -5,43 +5,53 @@ import TestSupport
 import Testing
 
 extension GoldenCase {
-    /// What ipvs mode asks for in both families.
-    func ipvsTables() throws -> [IPVSTable] {
+    /// What ipvs mode asks for in a family.
+    fileprivate func ipvsTable(_ family: IPFamily) throws -> IPVSTable {
         let configuration = try ConfigurationReader.read(path: configuration).0
         var state = ClusterState()
         for change in try ManifestReader.read(paths: [cluster]).changes { state.apply(change) }
         let node = state.nodes[configuration.hostnameOverride]
         let facts = HostFacts(of: node)
-        return IPFamily.allCases.map { family in
-            let nodePlan = NodePlan(
-                configuration, mode: .ipvs, family: family, nodeName: configuration.hostnameOverride, node: node,
-                facts: facts)
-            var plans = PlanTable()
-            var table = IPVSTable(IPVSSettings(nodePlan, configuration.ipvs, facts: facts))
-            table.update(plans.updateAll(from: state, in: nodePlan.context))
-            return table
-        }
+        let nodePlan = NodePlan(
+            configuration, mode: .ipvs, family: family, nodeName: configuration.hostnameOverride, node: node,
+            facts: facts)
+        var plans = PlanTable()
+        var table = IPVSTable(IPVSSettings(nodePlan, configuration.ipvs, facts: facts))
+        table.update(plans.updateAll(from: state, in: nodePlan.context))
+        return table
     }
 }
 
 @Suite("What ipvs mode asks for, in a kernel", .insideUserModeLinux)
 struct IPVSReadBackTests {
-    @Test("is taken by the restore programs and read back equal", arguments: GoldenCase.all)
-    func equal(_ golden: GoldenCase) throws {
-        let tables = try golden.ipvsTables()
-        let namespace = try Namespace()
-        try IPVSKernelState.restore(tables, in: namespace)
-        let wanted = try IPVSKernelState(wanted: tables)
-        #expect(try IPVSKernelState(in: namespace).differences(from: wanted) == [])
-        // An empty cluster has sets and rules too.
-        #expect(!wanted.sets.isEmpty && wanted.rules.count == 2)
+    /// Commits tables to a namespace that goes away again, and returns what is there then. `ipvsadm` ends with 0 whatever
+    /// it was refused, but says so.
+    private func restore(_ tables: [IPVSTable], then script: String = "") throws -> IPVSKernelState {
+        let families = tables.map(\.settings.node.family)
+        let result = try Command.run(
+            ["unshare", "--net", "sh", "-es"],
+            input: IPVSKernelState.restoringScript(tables) + script + IPVSKernelState.listingScript(families))
+        try #require(result.status == 0 && result.errors.isEmpty, "\(result.status): \(result.errors)")
+        return try IPVSKernelState(listing: result.output, families: families)
+    }
+
+    @Test("of every golden cluster is taken by the restore programs and read back equal", arguments: IPFamily.allCases)
+    func equal(_ family: IPFamily) throws {
+        var seen: Set<String> = []
+        for golden in GoldenCase.all {
+            let table = try golden.ipvsTable(family)
+            // Many clusters have nothing of IPv6, or differ in what ipvs mode does not see.
+            guard seen.insert(IPVSKernelState.restoringScript([table])).inserted else { continue }
+            let differences = try restore([table]).differences(from: IPVSKernelState(wanted: [table]))
+            #expect(differences == [], "\(golden)")
+        }
+        #expect(seen.count >= (family == .ipv4 ? 37 : 3))
     }
 
     @Test("is missed line by line once it is damaged")
     func damaged() throws {
-        let tables = try GoldenCase.named("affinity").ipvsTables()
-        let namespace = try Namespace()
-        try IPVSKernelState.restore(tables, in: namespace)
+        let golden = GoldenCase.named("affinity")
+        let tables = try IPFamily.allCases.map(golden.ipvsTable)
         let damage = """
             ipset del KUBE-CLUSTER-IP 172.30.1.1,tcp:80
             ipset add KUBE-NODE-PORT-UDP 53
@@ -59,10 +69,8 @@ struct IPVSReadBackTests {
             ip6tables-legacy -D FORWARD 1
 
             """
-        try namespace.require(["sh", "-es"], input: damage)
-        let found = try IPVSKernelState(in: namespace)
         #expect(
-            found.differences(from: try IPVSKernelState(wanted: tables)) == [
+            try restore(tables, then: damage).differences(from: try IPVSKernelState(wanted: tables)) == [
                 "ipv4: filter: another order or number of rules: KUBE-IPVS-FILTER",
                 "ipv4: filter: missing: -A KUBE-SOURCE-RANGES-FIREWALL -j DROP",
                 "ipv4: nat: missing: -A KUBE-SERVICES -s 127.0.0.0/8 -j RETURN",
