@@ -104,6 +104,10 @@ let package = Package(
         .target(
             name: "TestSupport", dependencies: ["ProxyCore"], path: "Tests/TestSupport", exclude: ["Foreign"],
             swiftSettings: settings),
+        // Golden clusters as plans, for the tests of the renderers.
+        .target(
+            name: "GoldenSupport", dependencies: ["EndpointWatcher", "ProxyCore", "TestSupport"],
+            path: "Tests/GoldenSupport", swiftSettings: settings),
         // TCP and UDP servers and clients that run inside the namespaces of traffic tests and of the demo.
         .executableTarget(name: "traffic-peer", path: "Tests/TrafficPeer", swiftSettings: settings),
         // Calls of the netlink sockets, to be made inside the namespaces of kernel tests.
@@ -162,13 +166,16 @@ let package = Package(
         .testTarget(name: "NameHashTests", dependencies: ["NameHash", "ProxyCore"], swiftSettings: settings),
         .testTarget(
             name: "ChainRendererTests",
-            dependencies: ["ChainRenderer", "EndpointWatcher", "TestSupport"], swiftSettings: settings),
+            dependencies: ["ChainRenderer", "EndpointWatcher", "GoldenSupport", "TestSupport"], swiftSettings: settings),
         .testTarget(
             name: "NFTBackendTests",
-            dependencies: ["NFTBackend", "CNftnl", "EndpointWatcher", "ProxyCore", "packet-peer", "TestSupport"],
+            dependencies: [
+                "NFTBackend", "CNftnl", "EndpointWatcher", "ProxyCore", "packet-peer", "GoldenSupport", "TestSupport",
+            ],
             swiftSettings: settings),
         .testTarget(
-            name: "IPVSBackendTests", dependencies: ["IPVSBackend", "EndpointWatcher", "ProxyCore", "TestSupport"],
+            name: "IPVSBackendTests",
+            dependencies: ["IPVSBackend", "EndpointWatcher", "ProxyCore", "GoldenSupport", "TestSupport"],
             swiftSettings: settings),
         .testTarget(
             name: "EndpointWatcherTests", dependencies: ["EndpointWatcher", "TestSupport"], swiftSettings: settings),

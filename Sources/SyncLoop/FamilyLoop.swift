@@ -86,7 +86,7 @@ extension FamilyLoop {
             note(work, from: start, report)
         } catch {
             await end(succeeded: false)
-            note(error, of: work)
+            note(error, dependedOnKernel: !work.isFull || predecessor != nil)
         }
     }
 
@@ -129,9 +129,9 @@ extension FamilyLoop {
         logger.log(level: work.isFull ? .info : .debug, "rules are committed", metadata: facts)
     }
 
-    private func note(_ failure: SyncFailure, of work: SyncWork<Kernel.Renderer.Batch>) {
+    private func note(_ failure: SyncFailure, dependedOnKernel: Bool) {
         // A change that the kernel's state does not bear is not a reason to wait: everything is written anew.
-        if !work.isFull, failure.isRefusal { schedule.writeEverythingNow(at: .now) }
+        if dependedOnKernel, failure.isRefusal { schedule.writeEverythingNow(at: .now) }
         status.lastFailure = failure.status
         status.retryAt = schedule.nextSync.map { Date(of: $0) }
         logger.error(

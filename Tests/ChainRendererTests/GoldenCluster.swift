@@ -1,38 +1,8 @@
 import ChainRenderer
-import EndpointWatcher
+import GoldenSupport
 import ProxyCore
 import TestSupport
 import Testing
-
-/// A golden cluster, read once: what walks need of it.
-struct GoldenCluster {
-    let configuration: ProxyConfiguration
-    let state: ClusterState
-    let node: Node
-
-    init(_ golden: GoldenCase) throws {
-        configuration = try ConfigurationReader.read(path: golden.configuration).0
-        var state = ClusterState()
-        for change in try ManifestReader.read(paths: [golden.cluster]).changes { state.apply(change) }
-        self.state = state
-        node = try #require(state.nodes[configuration.hostnameOverride])
-    }
-
-    var local: LocalAddresses { LocalAddresses(HostFacts(of: node).addresses) }
-
-    func nodePlan(_ family: IPFamily) -> NodePlan {
-        NodePlan(
-            configuration, mode: .iptables, family: family, nodeName: node.name, node: node, facts: HostFacts(of: node))
-    }
-
-    func planWalk(_ family: IPFamily) -> PlanWalk {
-        let plan = nodePlan(family)
-        var table = PlanTable()
-        _ = table.updateAll(from: state, in: plan.context)
-        return PlanWalk(
-            node: plan, plans: table.all, local: local, serviceRanges: state.serviceRanges(family))
-    }
-}
 
 extension GoldenCase {
     /// The rows of the flows table of iptables mode; none for the clusters that tell pods by their interface.
@@ -43,6 +13,8 @@ extension GoldenCase {
 }
 
 extension GoldenCluster {
+    init(_ golden: GoldenCase) throws { try self.init(golden, mode: .iptables) }
+
     /// The batch that a renderer makes of the cluster.
     func batch(_ family: IPFamily) -> IPTablesBatch {
         var rules = IPTablesRules(node: nodePlan(family))

@@ -1,4 +1,5 @@
 import ChainRenderer
+import GoldenSupport
 import ProxyCore
 import TestSupport
 import Testing

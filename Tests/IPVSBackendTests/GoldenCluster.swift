@@ -1,22 +1,14 @@
-import EndpointWatcher
+import GoldenSupport
 import IPVSBackend
 import ProxyCore
 import TestSupport
 
 extension GoldenCase {
-    func ipvsTable(_ family: IPFamily, reversed: Bool = false) throws -> IPVSTable {
-        let configuration = try ConfigurationReader.read(path: configuration).0
-        let changes = try ManifestReader.read(paths: [cluster]).changes
-        var state = ClusterState()
-        for change in reversed ? changes.reversed() : changes { state.apply(change) }
-        let node = state.nodes[configuration.hostnameOverride]
-        let facts = HostFacts(of: node)
-        let nodePlan = NodePlan(
-            configuration, mode: .ipvs, family: family, nodeName: configuration.hostnameOverride, node: node,
-            facts: facts)
-        var plans = PlanTable()
-        var table = IPVSTable(IPVSSettings(nodePlan, configuration.ipvs, facts: facts))
-        table.update(plans.updateAll(from: state, in: nodePlan.context))
+    func ipvsTable(_ family: IPFamily) throws -> IPVSTable {
+        let cluster = try GoldenCluster(self, mode: .ipvs)
+        var table = IPVSTable(
+            IPVSSettings(cluster.nodePlan(family), cluster.configuration.ipvs, facts: cluster.facts))
+        table.update(.init(changed: Array(cluster.plans(family).all)))
         return table
     }
 }

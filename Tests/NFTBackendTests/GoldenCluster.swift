@@ -1,42 +1,11 @@
-import EndpointWatcher
+import GoldenSupport
 import NFTBackend
 import ProxyCore
 import TestSupport
 import Testing
 
-/// A golden cluster in nftables mode.
-struct GoldenCluster {
-    let configuration: ProxyConfiguration
-    let state: ClusterState
-    let node: Node
-
-    init(_ golden: GoldenCase) throws {
-        configuration = try ConfigurationReader.read(path: golden.configuration).0
-        var state = ClusterState()
-        for change in try ManifestReader.read(paths: [golden.cluster]).changes { state.apply(change) }
-        self.state = state
-        node = try #require(state.nodes[configuration.hostnameOverride])
-    }
-
-    var local: LocalAddresses { LocalAddresses(HostFacts(of: node).addresses) }
-
-    func nodePlan(_ family: IPFamily) -> NodePlan {
-        NodePlan(
-            configuration, mode: .nftables, family: family, nodeName: node.name, node: node,
-            facts: HostFacts(of: node))
-    }
-
-    func plans(_ family: IPFamily) -> PlanTable {
-        var table = PlanTable()
-        _ = table.updateAll(from: state, in: nodePlan(family).context)
-        return table
-    }
-
-    func planWalk(_ family: IPFamily) -> PlanWalk {
-        PlanWalk(
-            node: nodePlan(family), plans: plans(family).all, local: local,
-            serviceRanges: state.serviceRanges(family))
-    }
+extension GoldenCluster {
+    init(_ golden: GoldenCase) throws { try self.init(golden, mode: .nftables) }
 
     func sharedMaps(_ family: IPFamily) -> SharedMapsTable {
         var table = SharedMapsTable(node: nodePlan(family), serviceRanges: state.serviceRanges(family))

@@ -1,3 +1,4 @@
+import GoldenSupport
 import NFTBackend
 import ProxyCore
 import TestSupport

@@ -1,3 +1,4 @@
+import GoldenSupport
 import ProxyCore
 import TestSupport
 import Testing

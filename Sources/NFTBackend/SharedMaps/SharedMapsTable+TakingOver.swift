@@ -41,7 +41,7 @@ extension SharedMapsTable {
         let found = predecessor.table
         let counters = Dictionary(found.counters.map { ($0.name, $0) }) { first, _ in first }
         var kept = Set(counterNames).intersection(counters.keys)
-        if predecessor.keepsClients, hasOurAffinity(found) { kept.insert(SharedMapsName.affinity) }
+        if predecessor.keepsClients, remembersClients(found) { kept.insert(SharedMapsName.affinity) }
         guard !kept.isEmpty, !isReplacementRefused else {
             return (transaction(Self.removal, counters: counters), false)
         }
@@ -53,8 +53,9 @@ extension SharedMapsTable {
         return (transaction(removal, keeping: kept), true)
     }
 
-    private func hasOurAffinity(_ found: NFTKernelTable) -> Bool {
-        guard let old = found.sets.first(where: { $0.name == SharedMapsName.affinity }),
+    /// False where there is nothing to keep: what deletes the table as a whole is refused by nobody's changes to it.
+    private func remembersClients(_ found: NFTKernelTable) -> Bool {
+        guard let old = found.sets.first(where: { $0.name == SharedMapsName.affinity }), !old.elements.isEmpty,
             let new = settings.sets.first(where: { $0.name == SharedMapsName.affinity })
         else { return false }
         return old.hasSameShape(as: NFTKernelTable.Set(new, settings.node.family))

@@ -1,4 +1,5 @@
 import Glibc
+import GoldenSupport
 import NFTBackend
 import ProxyCore
 import TestSupport

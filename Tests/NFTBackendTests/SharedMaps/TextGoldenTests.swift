@@ -1,4 +1,5 @@
 import Foundation
+import GoldenSupport
 import NFTBackend
 import ProxyCore
 import TestSupport

@@ -38,7 +38,10 @@ struct NFTablesRendererTests {
         #expect(deletesTable(first))
         renderer.didCommit()
         let audit = renderer.audit()
-        let found = try #require(audit).kernelTable()
+        var found = try #require(audit).kernelTable()
+        let affinity = try #require(found.sets.firstIndex { $0.name == "affinity" })
+        let client = NFTKernelTable.Element(key: [10, 0, 0, 1, 0, 128, 0, 1], datum: .bytes([0, 0, 0, 1]))
+        found.sets[affinity].elements = [client]
 
         renderer.didFail()
         renderer.takeOver(found)
@@ -56,6 +59,14 @@ struct NFTablesRendererTests {
         renderer.takeOver(found)
         let fourth = try #require(renderer.nextBatches().first)
         #expect(!deletesTable(fourth))
+        renderer.didCommit()
+
+        // Where no client is remembered there is nothing to keep.
+        found.sets[affinity].elements = []
+        renderer.didFail()
+        renderer.takeOver(found)
+        let fifth = try #require(renderer.nextBatches().first)
+        #expect(deletesTable(fifth))
     }
 }
 
