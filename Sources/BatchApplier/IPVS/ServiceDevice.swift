@@ -100,7 +100,7 @@ public actor ServiceDevice {
                 for failure in refused where failure.errno != harmless {
                     let index = start + (failure.index ?? 0)
                     let operation = "\(verb) \(addresses[index]) \(preposition) \(name)"
-                    failures.append(IPVSFailure(index: index, error: IPVSError(failure, .device, operation)))
+                    failures.append(IPVSFailure(index: index, error: IPVSError(failure, .address, operation)))
                 }
             }
             return failures
