@@ -9,11 +9,7 @@ struct IPSetListing {
     mutating func received(_ message: NetlinkMessage) {
         let attributes = message.netfilterAttributes
         guard let name = attributes[IPSET_ATTR_SETNAME]?.payload.string else { return }
-        if let header = Self.header(name, attributes) {
-            sets[name] = FoundIPSet(
-                header: header, entries: sets[name]?.entries ?? [],
-                unknownEntryCount: sets[name]?.unknownEntryCount ?? 0)
-        }
+        if let header = Self.header(name, attributes) { sets[name] = FoundIPSet(header: header) }
         guard let type = sets[name]?.header.type, let list = attributes[IPSET_ATTR_ADT] else { return }
         for element in list.nested where Int(element.type) == IPSET_ATTR_DATA {
             if let entry = IPSetEntry(element.nested, ofType: type) {

@@ -9,11 +9,17 @@ struct IPSetMessages {
     /// The version of the protocol that is spoken.
     let version: UInt8
 
-    /// Asks the kernel for the version that it speaks.
+    /// Asks the kernel for the version that it speaks. Throws `protocolNotSupported` where it has no sets.
     static func find(_ socket: inout NetlinkSocket) throws(NetlinkError) -> IPSetMessages {
         let operation = "ask for the protocol of the sets"
         let question = IPSetMessages(version: UInt8(IPSET_PROTOCOL)).request(IPSET_CMD_PROTOCOL)
-        let attributes = try socket.ask(question, operation: operation).netfilterAttributes
+        let attributes: NetlinkAttributes
+        do throws(NetlinkError) {
+            attributes = try socket.ask(question, operation: operation).netfilterAttributes
+        } catch  where error.errno == .invalidArgument {
+            // What nfnetlink says of a subsystem that it does not have.
+            throw NetlinkError(operation: operation, errno: .protocolNotSupported)
+        }
         guard let newest = attributes[IPSET_ATTR_PROTOCOL]?.payload.first else {
             throw NetlinkError(operation: operation, errno: .badMessage)
         }

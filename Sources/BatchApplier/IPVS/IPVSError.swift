@@ -24,11 +24,7 @@ public struct IPVSError: Error, Hashable, Sendable, CustomStringConvertible {
     init(_ error: NetlinkError, _ part: KernelPart, _ object: String? = nil) {
         errno = error.errno
         let operation = object ?? error.operation
-        if Self.rights.contains(errno) {
-            kind = .unsupported
-            sentence =
-                "cannot \(operation): this needs root, or CAP_NET_ADMIN in the network namespace (\(errno))"
-        } else if let lack = part.lack(errno) {
+        if let lack = part.lack(errno) {
             kind = .unsupported
             sentence = "cannot \(operation): \(lack) (\(errno))"
         } else {
@@ -44,8 +40,6 @@ public struct IPVSError: Error, Hashable, Sendable, CustomStringConvertible {
         self.sentence = sentence
         self.errno = errno
     }
-
-    private static let rights: [Errno] = [.notPermitted, .permissionDenied]
 }
 
 /// A part of the kernel that ipvs mode uses.
@@ -56,6 +50,8 @@ enum KernelPart {
     case server(scheduler: String?)
     case sets
     case device
+    /// One address of the device.
+    case address
 
     /// What is missing, where an errno tells of that.
     fileprivate func lack(_ errno: Errno) -> String? {
@@ -64,13 +60,15 @@ enum KernelPart {
         case (.server(let scheduler?), .noSuchFileOrDirectory):
             "this kernel has no scheduler \(scheduler), the module ip_vs_\(scheduler)"
         case (.server, .addressFamilyNotSupported): "this kernel's IPVS does not do IPv6 (CONFIG_IP_VS_IPV6)"
-        // The answer of nfnetlink for a subsystem that it does not have.
-        case (.sets, .invalidArgument), (.sets, .protocolNotSupported):
-            "this kernel has no sets, or the module ip_set is not loaded"
+        case (.sets, .protocolNotSupported): "this kernel has no sets, or the module ip_set is not loaded"
         case (.sets, IPSetErrno.unknownType):
             "this kernel has no sets of this type: the module of the type (ip_set_…) is missing"
         case (.device, .notSupportedOnSocket), (.device, .notSupported):
             "this kernel has no dummy devices, or the module dummy is not loaded"
+        case (.address, .permissionDenied): "IPv6 is switched off for the device (the setting disable_ipv6)"
+        case (.address, .notSupportedOnSocket), (.address, .notSupported), (.address, .addressFamilyNotSupported):
+            "this kernel has no IPv6"
+        case (_, .notPermitted), (_, .permissionDenied): "this needs root, or CAP_NET_ADMIN in the network namespace"
         default: nil
         }
     }
@@ -81,8 +79,9 @@ enum KernelPart {
         case (.server, .fileExists): "it is there already"
         case (.server, .noSuchProcess): "there is no such virtual server"
         case (.server, .noSuchFileOrDirectory): "there is no such real server"
+        case (.server, .invalidArgument): "the kernel takes no such address or no such option"
         case (.sets, _): IPSetErrno.reason(errno)
-        case (.device, .operationNotSupportedByDevice): "the device is not there"
+        case (.address, .operationNotSupportedByDevice): "the device is not there"
         default: nil
         }
     }

@@ -47,14 +47,24 @@ public actor ServiceDevice {
     public func list(_ family: IPFamily) throws(IPVSError) -> Set<IPAddress> {
         try withSocket { socket throws(NetlinkError) in
             guard let device = try Self.find(name, &socket) else { return [] }
-            var addresses: Set<IPAddress> = []
             let operation = "list the addresses of \(name)"
-            try socket.dump(DeviceMessages.listAddresses(family), operation: operation) { message in
-                if let address = DeviceMessages.address(message, of: device.index) { addresses.insert(address) }
+            for _ in 0..<Self.listAttempts {
+                var addresses: Set<IPAddress> = []
+                do throws(NetlinkError) {
+                    try socket.dump(DeviceMessages.listAddresses(family), operation: operation) { message in
+                        if let address = DeviceMessages.address(message, of: device.index) { addresses.insert(address) }
+                    }
+                    return addresses
+                } catch  where error.isInterruptedDump {
+                    // An address of some device came or went meanwhile.
+                    continue
+                }
             }
-            return addresses
+            throw NetlinkError(operation: operation, errno: .interrupted)
         }
     }
+
+    private static let listAttempts = 20
 
     /// Gives it addresses, each alone (/32, /128), and returns those that failed. One that it has is no failure.
     public func add(_ addresses: [IPAddress]) throws(IPVSError) -> [IPVSFailure] {
@@ -100,7 +110,7 @@ public actor ServiceDevice {
                 for failure in refused where failure.errno != harmless {
                     let index = start + (failure.index ?? 0)
                     let operation = "\(verb) \(addresses[index]) \(preposition) \(name)"
-                    failures.append(IPVSFailure(index: index, error: IPVSError(failure, .device, operation)))
+                    failures.append(IPVSFailure(index: index, error: IPVSError(failure, .address, operation)))
                 }
             }
             return failures

@@ -180,13 +180,15 @@ struct IPVSMessageTests {
             error(.noSuchFileOrDirectory, .server(scheduler: nil)) == (
                 .refused, "cannot do it: there is no such real server"
             ))
-        #expect(error(.invalidArgument, .sets).0 == .unsupported)
+        #expect(error(.protocolNotSupported, .sets).1.contains("the module ip_set is not loaded"))
+        #expect(error(.invalidArgument, .sets).0 == .refused)
         #expect(
             error(Errno(rawValue: 4103), .sets).1.hasSuffix("the entry is there already, or is not there to be deleted")
         )
         #expect(error(Errno(rawValue: 4300), .sets) == (.refused, "cannot do it: ipset says error 4300"))
         #expect(error(.notSupportedOnSocket, .device).1.contains("the module dummy is not loaded"))
         #expect(error(.notPermitted, .device).0 == .unsupported)
+        #expect(error(.permissionDenied, .servers).1.contains("CAP_NET_ADMIN"))
         #expect(error(.timedOut, .sets, index: nil).0 == .unknown)
     }
 }
