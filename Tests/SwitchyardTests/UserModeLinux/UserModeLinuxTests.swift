@@ -10,6 +10,21 @@ struct UserModeLinuxTests {
         try await UserModeLinux.run(suites: ["SwitchyardTests.IPVSKernelTests", "SwitchyardTests.IPVSReadBackTests"])
     }
 
+    @Test("ends after its time with all its processes", .startsUserModeLinux)
+    func limit() async throws {
+        var report: UserModeLinuxReport?
+        try await withKnownIssue {
+            report = try await UserModeLinux.run(suites: ["NoSuchTests"], limit: 1)
+        } matching: {
+            $0.comments.contains { $0.rawValue.contains("it was ended after 1 s") }
+        }
+        let folder = try #require(report?.folder.path)
+        let processes = try FileManager.default.contentsOfDirectory(atPath: "/proc").filter { Int($0) != nil }
+        let commands = processes.compactMap { FileManager.default.contents(atPath: "/proc/\($0)/cmdline") }
+        #expect(!commands.isEmpty)
+        #expect(commands.filter { String(decoding: $0, as: UTF8.self).contains(folder) } == [])
+    }
+
     private static let filter = ProcessInfo.processInfo.environment["SWITCHYARD_UML"]
 
     @Test(
@@ -64,7 +79,7 @@ struct UserModeLinuxReportTests {
         "tell of a run that did not come to its end, or in which nothing ran",
         arguments: [
             ("", Int32(0), Int32(0), "its exit status is 0. They printed:\nlast words"),
-            (passed, nil, 137, "it was ended after 7 s. They printed:\nlast words"),
+            (passed, nil, 124, "it was ended after 7 s. They printed:\nlast words"),
             (passed + end, nil, 1, "its exit status is 1."), (passed, 139, 0, "They printed:\nlast words"),
             (end, 0, 0, "Nothing ran inside user-mode Linux."),
             (passed + end, 3, 0, "The tests ended with 3. They printed:\nlast words"),

@@ -45,15 +45,16 @@ package enum UserModeLinux {
         return report
     }
 
-    /// Returns the exit status of the machine: 0 after a proper halt, 137 after the limit.
+    /// Returns the exit status of the machine: 0 after a proper halt, 124 after the limit.
     ///
-    /// `timeout` ends it rather than we, so that it goes too when this process is ended first.
+    /// `timeout` ends it rather than we, so that it goes too when this process is ended first. The machine takes the
+    /// processes that it consists of with it when it is asked to end (SIGTERM), not when it is killed.
     private static func boot(_ folder: URL, memory: String, limit: Int) async throws -> Int32 {
         let null = open("/dev/null", O_RDONLY | O_CLOEXEC)
         let console = open(folder.appending(path: "console").path, O_WRONLY | O_CREAT | O_CLOEXEC, 0o600)
         defer { [null, console].forEach { close($0) } }
         let pid = try Command.start(
-            ["timeout", "--signal=KILL", String(limit), "taskset", "--cpu-list", processor(), "linux.uml"]
+            ["timeout", "--kill-after=10", String(limit), "taskset", "--cpu-list", processor(), "linux.uml"]
                 + ["mem=\(memory)", "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "rw", "init=\(script)"]
                 // The folder of its control socket, which it else puts into the home directory.
                 + ["uml_dir=\(folder.path)/", "con=null", "con0=fd:0,fd:1", "quiet", "FOLDER=\(folder.path)"],

@@ -1,4 +1,4 @@
-import Foundation
+package import Foundation
 
 /// What happened inside user-mode Linux.
 package struct UserModeLinuxReport: Sendable {
@@ -12,6 +12,8 @@ package struct UserModeLinuxReport: Sendable {
     package private(set) var isWhole = false
     /// The exit status of the tests; nil if there was none.
     package let status: Int32?
+    /// The folder that the machine had, which is gone; its processes have the path in their command lines.
+    package let folder: URL
     /// What the tests printed.
     package let output: String
     /// What the kernel and its first process printed.
@@ -29,14 +31,17 @@ package struct UserModeLinuxReport: Sendable {
             (try? Data(contentsOf: folder.appending(path: name))).map { String(decoding: $0, as: UTF8.self) } ?? ""
         }
         self.init(
-            events: text("events"), status: Int32(text("status").trimmingCharacters(in: .whitespacesAndNewlines)),
+            folder: folder, events: text("events"),
+            status: Int32(text("status").trimmingCharacters(in: .whitespacesAndNewlines)),
             output: text("output"), console: text("console"), machineStatus: machineStatus, limit: limit)
     }
 
     /// - Parameter events: the event stream of Swift Testing, version 0: a JSON document on each line.
     package init(
-        events: String, status: Int32?, output: String, console: String = "", machineStatus: Int32 = 0, limit: Int = 0
+        folder: URL = Command.temporaryDirectory, events: String, status: Int32?, output: String, console: String = "",
+        machineStatus: Int32 = 0, limit: Int = 0
     ) {
+        self.folder = folder
         self.status = status
         self.output = output
         self.console = console
@@ -69,7 +74,7 @@ package struct UserModeLinuxReport: Sendable {
             "Inside user-mode Linux, where nothing may be: \($0)"
         }
         if !isWhole || status == nil {
-            let end = machineStatus == 137 ? "it was ended after \(limit) s" : "its exit status is \(machineStatus)"
+            let end = machineStatus == 124 ? "it was ended after \(limit) s" : "its exit status is \(machineStatus)"
             complaints.append(
                 "User-mode Linux did not run the tests to their end; \(end). They printed:\n\(Self.end(of: output))\n"
                     + "The console has:\n\(Self.end(of: console))")
