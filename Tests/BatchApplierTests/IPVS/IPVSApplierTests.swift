@@ -2,7 +2,7 @@ import TestSupport
 import Testing
 
 /// Against a kernel with IPVS, as ipvsadm shows it.
-@Suite("Virtual servers and their device, by netlink", .insideKernelWithIPVS, .serialized)
+@Suite("Virtual servers and their device, by netlink", .insideUserModeLinux, .serialized)
 struct IPVSApplierTests {
     @Test("servers are added with their options, and each change that fails is named")
     func addition() throws {

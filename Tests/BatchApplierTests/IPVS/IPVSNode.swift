@@ -1,6 +1,4 @@
-import Foundation
 import TestSupport
-import Testing
 
 /// A namespace in which the peer lists and changes virtual servers, sets and the service device.
 final class IPVSNode: Sendable {
@@ -25,14 +23,5 @@ final class IPVSNode: Sendable {
 
     private func lines(of text: String) -> [String] {
         text.split(separator: "\n").filter { !$0.hasPrefix("#") }.map(String.init)
-    }
-}
-
-extension Trait where Self == ConditionTrait {
-    /// For suites that need a kernel with IPVS: skipped but where a test has started one.
-    static var insideKernelWithIPVS: Self {
-        .enabled(
-            if: ProcessInfo.processInfo.environment["SWITCHYARD_INSIDE_UML"] != nil,
-            "is a part of a test that starts user-mode Linux")
     }
 }

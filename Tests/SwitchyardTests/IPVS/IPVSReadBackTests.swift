@@ -6,7 +6,7 @@ import Testing
 
 extension GoldenCase {
     /// What ipvs mode asks for in a family.
-    fileprivate func ipvsTable(_ family: IPFamily) throws -> IPVSTable {
+    func ipvsTable(_ family: IPFamily) throws -> IPVSTable {
         let configuration = try ConfigurationReader.read(path: configuration).0
         var state = ClusterState()
         for change in try ManifestReader.read(paths: [cluster]).changes { state.apply(change) }

@@ -7,7 +7,11 @@ import Testing
 struct UserModeLinuxTests {
     @Test("runs what needs a kernel with IPVS", .startsUserModeLinux)
     func ipvs() async throws {
-        try await UserModeLinux.run(suites: ["SwitchyardTests.IPVSKernelTests", "SwitchyardTests.IPVSReadBackTests"])
+        try await UserModeLinux.run(suites: [
+            "BatchApplierTests.IPVSApplierTests", "SwitchyardTests.IPVSKernelTests",
+            "SwitchyardTests.IPVSReadBackTests",
+            "SwitchyardTests.IPVSApplyTests",
+        ])
     }
 
     @Test("ends after its time with all its processes", .startsUserModeLinux)

@@ -1,0 +1,75 @@
+import TestSupport
+import Testing
+
+@Suite("switchyard apply in ipvs mode", .insideUserModeLinux)
+struct IPVSApplyTests {
+    private let namespace: Namespace
+
+    init() throws {
+        namespace = try Namespace()
+        // The node of the golden clusters.
+        let commands = ["link set lo up", "addr add 192.168.0.2/32 dev lo", "addr add 2001:db8::2/128 dev lo"]
+        try namespace.require(["ip", "-batch", "-"], input: commands.joined(separator: "\n") + "\n")
+    }
+
+    private func apply(_ golden: GoldenCase) throws -> Command.Result {
+        try namespace.run([
+            BuiltProducts.switchyard, "apply", "--mode", "ipvs", "--variant", "legacy", "-f", golden.cluster,
+            "--config",
+            golden.configuration,
+        ])
+    }
+
+    /// What is not as the cluster wants it.
+    private func differences(from golden: GoldenCase) throws -> [String] {
+        let tables = try IPFamily.allCases.map(golden.ipvsTable)
+        let families = tables.map(\.settings.node.family)
+        let listing = try namespace.require(["sh", "-es"], input: IPVSKernelState.listingScript(families))
+        return try IPVSKernelState(listing: listing, families: families)
+            .differences(from: IPVSKernelState(wanted: tables))
+    }
+
+    @Test("commits one cluster over another as the restore programs would, and then changes nothing")
+    func clusters() throws {
+        for name in ["affinity", "dual-stack", "loadbalancer-source-ranges", "many-endpoints", "empty"] {
+            let golden = GoldenCase.named(name)
+            let first = try apply(golden)
+            #expect(first.status == 0, "\(name): \(first.errors)")
+            #expect(try differences(from: golden) == [], "\(name)")
+        }
+        let again = try apply(.named("empty"))
+        #expect(again.errors.contains("; 0 changes to virtual servers"), "\(again.errors)")
+        #expect(!again.errors.contains("error"), "\(again.errors)")
+    }
+
+    @Test("mends what somebody has damaged, and leaves what is not ours")
+    func damage() throws {
+        let golden = GoldenCase.named("affinity")
+        #expect(try apply(golden).status == 0)
+        try namespace.require(
+            ["sh", "-es"],
+            input: """
+                ipset del KUBE-CLUSTER-IP 172.30.1.1,tcp:80
+                ipset add KUBE-NODE-PORT-UDP 53
+                ipvsadm -d -t 172.30.1.1:80 -r 10.180.0.9:8080
+                ipvsadm -e -t 172.30.1.1:80 -r 10.180.1.9:8080 -m -w 0
+                ipvsadm -E -t 1.2.3.4:80 -s wrr -p 10800
+                ip addr del 1.2.3.4/32 dev kube-ipvs0
+                ip addr add 2001:db8::1 dev kube-ipvs0
+                iptables-legacy -D KUBE-SOURCE-RANGES-FIREWALL -j DROP
+                ip6tables-legacy -D FORWARD 1
+
+                """)
+        #expect(try differences(from: golden).count > 8)
+        let output = try apply(golden)
+        #expect(output.status == 0, "\(output.errors)")
+        #expect(try differences(from: golden) == [])
+
+        let foreign = "-A -t 9.9.9.9:80 -s wlc\n-a -t 9.9.9.9:80 -r 10.9.9.9:80 -m -w 7\n"
+        try namespace.require(["ipvsadm", "--restore"], input: foreign)
+        try namespace.require(["ipset", "create", "FOREIGN", "hash:ip"])
+        #expect(try apply(.named("empty")).status == 0)
+        #expect(try namespace.require(["ipvsadm", "--save", "--numeric"]) == foreign)
+        #expect(try namespace.require(["ipset", "list", "-n"]).contains("FOREIGN"))
+    }
+}
