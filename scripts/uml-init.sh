@@ -1,7 +1,8 @@
 #!/bin/bash
 # Process 1 of a user-mode Linux that runs tests; Tests/TestSupport/UserModeLinux starts it. Its root is the host's own
 # and can be written, so it writes nowhere but in FOLDER, which the kernel's command line names, and below /run.
-# FOLDER holds `job`, the shell script to be run; `output` and `status` become what it printed and its exit status.
+# FOLDER holds `job`, the shell script to be run; `output` and `status` become what it printed and its exit status. It has
+# LIMIT seconds.
 
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
@@ -21,6 +22,6 @@ echo /run/modprobe >/proc/sys/kernel/modprobe
 ip link set lo up
 
 # A program started by a script of ours must not wait for input that never comes.
-bash "$FOLDER/job" >"$FOLDER/output" 2>&1 </dev/null
+timeout --kill-after=5 "$LIMIT" bash "$FOLDER/job" >"$FOLDER/output" 2>&1 </dev/null
 echo $? >"$FOLDER/status"
 halt -f

@@ -96,10 +96,14 @@ struct IPVSKernelState {
         }
     }
 
-    /// A line of `ipset save` without what the kernel adds, and with the size that a set has before it grows.
+    /// A line of `ipset save` without what the kernel adds, with the size that a set has before it grows, and with a
+    /// range of one address written as `ipset save` has it, without its length.
     private static func plain(set line: String) -> String {
         let words = line.split(separator: " ").map(String.init)
-        guard words.first == "create" else { return line }
+        guard words.first == "create" else {
+            let length = line.contains(".") ? "/32" : "/128"
+            return line.hasSuffix(length) ? String(line.dropLast(length.count)) : line
+        }
         var kept: [String] = []
         var index = 0
         while index < words.count {

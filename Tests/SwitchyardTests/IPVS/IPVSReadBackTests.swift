@@ -22,6 +22,33 @@ extension GoldenCase {
     }
 }
 
+@Suite("Listings of what ipvs mode keeps")
+struct IPVSListingTests {
+    @Test("are read without what a kernel adds, in one spelling")
+    func spelling() throws {
+        let sets = """
+            create A hash:ip,port,net family inet hashsize 2048 maxelem 65536 bucketsize 12 initval 0x1
+            add A 1.2.3.4,tcp:80,198.51.100.7/32
+            add A 1.2.3.4,tcp:80,198.51.100.0/24
+            create B hash:ip,port,net family inet6 hashsize 64 maxelem 65536 bucketsize 12 initval 0x1
+            add B fd00::1,tcp:80,fd00::2/128
+            add B fd00::1,tcp:80,fd00::/32
+            """
+        let addresses = "2: kube-ipvs0    inet6 fe80::1/64 scope link\n2: kube-ipvs0    inet 1.2.3.4/32 scope global"
+        let listing = ["-A -t 1.2.3.4:80 -s rr", sets, addresses].joined(separator: "\n==========\n")
+        let state = try IPVSKernelState(listing: listing, families: [])
+        #expect(state.servers == ["-A -t 1.2.3.4:80 -s rr"])
+        #expect(state.addresses == ["1.2.3.4/32"])
+        #expect(
+            state.sets == [
+                "create A hash:ip,port,net family inet hashsize 1024 maxelem 65536",
+                "add A 1.2.3.4,tcp:80,198.51.100.7", "add A 1.2.3.4,tcp:80,198.51.100.0/24",
+                "create B hash:ip,port,net family inet6 hashsize 64 maxelem 65536", "add B fd00::1,tcp:80,fd00::2",
+                "add B fd00::1,tcp:80,fd00::/32",
+            ])
+    }
+}
+
 @Suite("What ipvs mode asks for, in a kernel", .insideUserModeLinux)
 struct IPVSReadBackTests {
     /// Commits tables to a namespace that goes away again, and returns what is there then. `ipvsadm` ends with 0 whatever

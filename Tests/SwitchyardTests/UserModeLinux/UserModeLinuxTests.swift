@@ -83,7 +83,7 @@ struct UserModeLinuxReportTests {
         "tell of a run that did not come to its end, or in which nothing ran",
         arguments: [
             ("", Int32(0), Int32(0), "its exit status is 0. They printed:\nlast words"),
-            (passed, nil, 124, "it was ended after 7 s. They printed:\nlast words"),
+            (passed, nil, 137, "it was ended after 7 s. They printed:\nlast words"),
             (passed + end, nil, 1, "its exit status is 1."), (passed, 139, 0, "They printed:\nlast words"),
             (end, 0, 0, "Nothing ran inside user-mode Linux."),
             (passed + end, 3, 0, "The tests ended with 3. They printed:\nlast words"),

@@ -45,24 +45,26 @@ package enum UserModeLinux {
         return report
     }
 
-    /// Returns the exit status of the machine: 0 after a proper halt, 124 after the limit.
-    ///
-    /// `timeout` ends it rather than we, so that it goes too when this process is ended first. The machine takes the
-    /// processes that it consists of with it when it is asked to end (SIGTERM), not when it is killed.
+    /// Returns the exit status of the machine: 0 after a proper halt, 137 after the limit.
     private static func boot(_ folder: URL, memory: String, limit: Int) async throws -> Int32 {
         let null = open("/dev/null", O_RDONLY | O_CLOEXEC)
         let console = open(folder.appending(path: "console").path, O_WRONLY | O_CREAT | O_CLOEXEC, 0o600)
         defer { [null, console].forEach { close($0) } }
         let pid = try Command.start(
-            ["timeout", "--kill-after=10", String(limit), "taskset", "--cpu-list", processor(), "linux.uml"]
+            ["taskset", "--cpu-list", processor(), "linux.uml"]
                 + ["mem=\(memory)", "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "rw", "init=\(script)"]
                 // The folder of its control socket, which it else puts into the home directory.
-                + ["uml_dir=\(folder.path)/", "con=null", "con0=fd:0,fd:1", "quiet", "FOLDER=\(folder.path)"],
+                + ["uml_dir=\(folder.path)/", "con=null", "con0=fd:0,fd:1", "quiet", "FOLDER=\(folder.path)"]
+                // For the case that nobody waits for it any longer.
+                + ["LIMIT=\(limit)"],
             descriptors: [null, console, console],
             // Its memory is a file there, without a name.
             environment: ["TMPDIR": folder.path, "PATH": path])
+        let end = ContinuousClock.now + .seconds(limit)
         while true {
             if let status = Command.statusIfEnded(pid) { return status }
+            // It consists of processes of one group, which outlive the first of them.
+            if ContinuousClock.now > end { kill(-pid, SIGKILL) }
             // Nobody waits in waitpid: a test that blocks a thread for so long would hold others up.
             try? await Task.sleep(for: .milliseconds(50))
         }

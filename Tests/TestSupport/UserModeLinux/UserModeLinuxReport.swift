@@ -74,7 +74,7 @@ package struct UserModeLinuxReport: Sendable {
             "Inside user-mode Linux, where nothing may be: \($0)"
         }
         if !isWhole || status == nil {
-            let end = machineStatus == 124 ? "it was ended after \(limit) s" : "its exit status is \(machineStatus)"
+            let end = machineStatus == 137 ? "it was ended after \(limit) s" : "its exit status is \(machineStatus)"
             complaints.append(
                 "User-mode Linux did not run the tests to their end; \(end). They printed:\n\(Self.end(of: output))\n"
                     + "The console has:\n\(Self.end(of: console))")
