@@ -11,9 +11,10 @@ log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
 # A test that waits for a command blocks one of the few threads that all tests share. So those that promise something
-# within a time run apart from those that block or keep every core busy, and those of whole daemons one after the other.
+# within a time run apart from those that block or keep every core busy, and those of whole daemons, of writers that
+# never rest and of whole machines one after the other.
 timed='SyncLoopTests|KubernetesAPITests|EndpointWatcherTests'
-daemons='SwitchyardTests\.(APIServer|ClusterCommand|Daemon|UDP)'
+daemons='SwitchyardTests\.(APIServer|ClusterCommand|Daemon|UDP|KilledCommit|KernelHistory|NFTablesFault|UserModeLinuxTests)'
 # Nothing takes nearly as long; a test that hangs is to end.
 run() { timeout 1500 swift test --skip-build "$@" 2>&1 | tee -a "$log"; }
 if (($# > 0)); then

@@ -1,3 +1,4 @@
+import ProxyCore
 import TestSupport
 import Testing
 
@@ -22,11 +23,8 @@ struct IPVSApplyTests {
 
     /// What is not as the cluster wants it.
     private func differences(from golden: GoldenCase) throws -> [String] {
-        let tables = try IPFamily.allCases.map(golden.ipvsTable)
-        let families = tables.map(\.settings.node.family)
-        let listing = try namespace.require(["sh", "-es"], input: IPVSKernelState.listingScript(families))
-        return try IPVSKernelState(listing: listing, families: families)
-            .differences(from: IPVSKernelState(wanted: tables))
+        try IPVSKernelState(in: namespace)
+            .differences(from: IPVSKernelState(wanted: IPFamily.allCases.map(golden.ipvsTable)))
     }
 
     @Test("commits one cluster over another as the restore programs would, and then changes nothing")
