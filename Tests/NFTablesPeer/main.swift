@@ -46,7 +46,9 @@ while let request = try ValuePipe.read(NFTablesRequest.self, from: 0) {
         try? ValuePipe.write(reply, to: 1)
         guard case .alternate(let first, let second) = request else { continue }
         let batches = [first.batch, second.batch]
-        while true {
+        // Until it is killed, or whoever would kill it has ended.
+        let parent = getppid()
+        while getppid() == parent {
             for batch in batches { _ = try await applier.commit(batch) }
         }
     } catch {
