@@ -10,6 +10,10 @@ public struct IPVSSettings: Hashable, Sendable {
     public var nodeAddresses: Set<IPAddress>
     /// Virtual servers with an address in one of these are another program's, whatever else is true of them.
     public var excludedRanges: [CIDR]
+    /// True if the node is not to answer for the addresses of `kube-ipvs0` where it is asked who has them (ARP).
+    public var isARPStrict: Bool
+    /// Nil where the configuration has none.
+    public var timeouts: IPVSTimeouts?
 
     /// - Parameter facts: the node's addresses, without those of `kube-ipvs0`.
     public init(_ node: NodePlan, _ configuration: ProxyConfiguration.IPVS, facts: HostFacts) {
@@ -17,6 +21,13 @@ public struct IPVSSettings: Hashable, Sendable {
         scheduler = IPVSScheduler(configuration.scheduler)
         nodePortAddresses = node.nodePortAddresses(among: facts.addresses).sorted { $0.description < $1.description }
         excludedRanges = configuration.excludeCIDRs
+        isARPStrict = configuration.strictARP
+        // Zero keeps the kernel's value.
+        func seconds(_ time: Duration) -> Int? { time > .zero ? max(1, Int(time.components.seconds)) : nil }
+        let wanted = IPVSTimeouts(
+            tcp: seconds(configuration.tcpTimeout), tcpFin: seconds(configuration.tcpFinTimeout),
+            udp: seconds(configuration.udpTimeout))
+        timeouts = wanted == IPVSTimeouts() ? nil : wanted
         nodeAddresses = Set(facts.addresses.filter { $0.family == node.family })
     }
 }

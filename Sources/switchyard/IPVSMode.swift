@@ -43,19 +43,20 @@ extension Apply {
         let start = clock.now
         var batch = table.batch(from: try await committer.list(family))
         let changed = batch.serverChanges.count + batch.serverRemovals.count
-        var refused = try await committer.commit(batch)
+        var report = try await committer.commit(batch)
         if !batch.serverRemovals.isEmpty {
             // What was given weight 0 and has no connections goes now; the rest stays until it is applied again.
             batch = table.batch(from: try await committer.list(family))
             batch.neededSets = []
             batch.rules = nil
-            refused += try await committer.commit(batch)
+            report.refusals += try await committer.commit(batch).refusals
         }
-        for sentence in refused { Console.report("switchyard: error: \(family.rawValue): \(sentence)") }
+        for sentence in report.warnings { Console.report("switchyard: warning: \(family.rawValue): \(sentence)") }
+        for sentence in report.refusals { Console.report("switchyard: error: \(family.rawValue): \(sentence)") }
         let milliseconds = (clock.now - start) / .milliseconds(1)
         Console.report(
             "switchyard: \(family.rawValue): committed \(table.servicePortCount) service ports to ipvs in "
                 + "\(Int(milliseconds.rounded())) ms; \(changed) changes to virtual servers")
-        return refused.isEmpty
+        return report.refusals.isEmpty
     }
 }

@@ -24,11 +24,20 @@ public struct IPVSCommitter: Sendable {
         return state
     }
 
-    /// Commits a batch. Returns a sentence for each thing that was refused; none if all is done.
+    /// What became of a batch.
+    public struct Report: Sendable {
+        /// A sentence for each thing that the kernel refused; none if all is done.
+        public var refusals: [String] = []
+        /// What else an operator has to know, such as a setting of the kernel that could not be made.
+        public var warnings: [String] = []
+    }
+
+    /// Commits a batch.
     ///
     /// What comes after a part that could not be done at all is not tried, so that no service is announced that nobody
     /// serves.
-    public func commit(_ batch: IPVSBatch) async throws -> [String] {
+    public func commit(_ batch: IPVSBatch) async throws -> Report {
+        var warnings: [String] = []
         var refused: [IPVSFailure] = []
         for set in batch.neededSets where !batch.replacedSets.contains(where: { $0.set == set }) {
             try await sets.create(set.name(batch.family), set.kind, batch.family)
@@ -37,7 +46,8 @@ public struct IPVSCommitter: Sendable {
         for change in batch.addedEntries {
             refused += try await sets.add(change.entries, to: change.set.name(batch.family))
         }
-        if let rules = batch.rules { _ = try await self.rules.apply(rules) }
+        if let rules = batch.rules { warnings = try await self.rules.apply(rules).warnings }
+        if let timeouts = batch.timeouts { try await servers.set(timeouts) }
         refused += try await servers.perform(batch.serverChanges)
         if !batch.neededSets.isEmpty || !batch.addedAddresses.isEmpty { try await device.ensure() }
         refused += try await device.add(batch.addedAddresses)
@@ -46,7 +56,7 @@ public struct IPVSCommitter: Sendable {
         for change in batch.removedEntries {
             refused += try await sets.delete(change.entries, from: change.set.name(batch.family))
         }
-        return refused.map(\.error.sentence)
+        return Report(refusals: refused.map(\.error.sentence), warnings: warnings)
     }
 
     /// Fills a set aside and lets it take the name of the one that is there.

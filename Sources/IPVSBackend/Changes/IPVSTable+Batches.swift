@@ -10,6 +10,7 @@ extension IPVSTable {
         var batch = IPVSBatch(family: settings.node.family)
         batch.neededSets = IPSet.allCases
         batch.rules = rules()
+        batch.timeouts = settings.timeouts
         var draining: Set<VirtualServer.Key> = []
         let wanted = virtualServers
         for key in Set(wanted.keys).union(found.servers.keys) {

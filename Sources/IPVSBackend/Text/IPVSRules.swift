@@ -11,7 +11,19 @@ extension IPVSTable {
         IPTablesBatch(
             family: settings.node.family,
             tables: [.init(name: .nat, text: natText), .init(name: .filter, text: filterText)],
-            jumps: Self.jumps)
+            jumps: Self.jumps, sysctls: sysctls)
+    }
+
+    /// What virtual servers need of the kernel (Documentation/networking/ipvs-sysctl.rst of Linux).
+    private var sysctls: [IPTablesBatch.Sysctl] {
+        var values = [
+            // Without it no connection of IPVS is masqueraded.
+            ("vs/conntrack", "1"),
+            // Clients of a real server that is gone, or that gets no new connections, are sent to another.
+            ("vs/expire_nodest_conn", "1"), ("vs/expire_quiescent_template", "1"), ("ip_forward", "1"),
+        ]
+        if settings.isARPStrict { values += [("conf/all/arp_ignore", "1"), ("conf/all/arp_announce", "2")] }
+        return values.map { .init(path: "net/ipv4/\($0)", value: $1) }
     }
 
     private var natText: [UInt8] {

@@ -1,3 +1,4 @@
+import Foundation
 import ProxyCore
 import TestSupport
 import Testing
@@ -35,9 +36,44 @@ struct IPVSApplyTests {
             #expect(first.status == 0, "\(name): \(first.errors)")
             #expect(try differences(from: golden) == [], "\(name)")
         }
+        let settings = ["vs/conntrack", "vs/expire_nodest_conn", "vs/expire_quiescent_template", "ip_forward"]
+        for setting in settings {
+            #expect(try namespace.require(["cat", "/proc/sys/net/ipv4/\(setting)"]) == "1\n", "\(setting)")
+        }
         let again = try apply(.named("empty"))
         #expect(again.errors.contains("; 0 changes to virtual servers"), "\(again.errors)")
-        #expect(!again.errors.contains("error"), "\(again.errors)")
+        #expect(!again.errors.contains("error") && !again.errors.contains("warning"), "\(again.errors)")
+    }
+
+    @Test("sets the timeouts that the configuration has, and leaves the others")
+    func timeouts() throws {
+        let before = try timeoutsOfKernel()
+        let golden = GoldenCase.named("empty")
+        let path = FileManager.default.temporaryDirectory.appending(path: "ipvs-\(UUID().uuidString).yaml").path
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        let configuration = """
+            apiVersion: kubeproxy.config.k8s.io/v1alpha1
+            kind: KubeProxyConfiguration
+            hostnameOverride: node1
+            ipvs: {tcpTimeout: 20m, udpTimeout: 30s}
+
+            """
+        try Data(configuration.utf8).write(to: URL(filePath: path))
+        let output = try namespace.run([
+            BuiltProducts.switchyard, "apply", "--mode", "ipvs", "--variant", "legacy", "-f", golden.cluster,
+            "--config",
+            path,
+        ])
+        #expect(output.status == 0, "\(output.errors)")
+        #expect(try timeoutsOfKernel() == ["1200", before[1], "30"])
+    }
+
+    /// TCP, TCP once one end has closed, UDP: seconds.
+    private func timeoutsOfKernel() throws -> [String] {
+        let line = try namespace.require(["ipvsadm", "-L", "--timeout"])
+        let words = line.split { $0 == " " || $0 == "\n" }.suffix(3).map(String.init)
+        try #require(words.count == 3)
+        return words
     }
 
     @Test("mends what somebody has damaged, and leaves what is not ours")

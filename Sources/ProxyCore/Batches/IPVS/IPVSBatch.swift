@@ -21,6 +21,8 @@ public struct IPVSBatch: Hashable, Sendable {
     /// Sets that are there in another form, or with entries that we do not write: they are filled aside and swapped.
     public var replacedSets: [SetChange] = []
     public var addedEntries: [SetChange] = []
+    /// Nil if the kernel's stay as they are.
+    public var timeouts: IPVSTimeouts?
     /// Nil if the rules stay as they are.
     public var rules: IPTablesBatch?
     /// New virtual servers, each followed by its real servers, then what is new or other in those that were there.
