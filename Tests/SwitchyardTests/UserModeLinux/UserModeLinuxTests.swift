@@ -20,7 +20,10 @@ struct UserModeLinuxTests {
         try await withKnownIssue {
             report = try await UserModeLinux.run(suites: ["NoSuchTests"], limit: 1)
         } matching: {
-            $0.comments.contains { $0.rawValue.contains("it was ended after 1 s") }
+            // On a busy machine it has come to its end, where nothing is to be run, before its time is looked at.
+            $0.comments.contains {
+                $0.rawValue.contains("it was ended after 1 s") || $0.rawValue.contains("Nothing ran inside")
+            }
         }
         let folder = try #require(report?.folder.path)
         let processes = try FileManager.default.contentsOfDirectory(atPath: "/proc").filter { Int($0) != nil }
