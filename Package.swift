@@ -106,7 +106,7 @@ let package = Package(
             swiftSettings: settings),
         // Golden clusters as plans, for the tests of the renderers.
         .target(
-            name: "GoldenSupport", dependencies: ["EndpointWatcher", "ProxyCore", "TestSupport"],
+            name: "GoldenSupport", dependencies: ["EndpointWatcher", "IPVSBackend", "ProxyCore", "TestSupport"],
             path: "Tests/GoldenSupport", swiftSettings: settings),
         // TCP and UDP servers and clients that run inside the namespaces of traffic tests and of the demo.
         .executableTarget(name: "traffic-peer", path: "Tests/TrafficPeer", swiftSettings: settings),
@@ -199,7 +199,7 @@ let package = Package(
             name: "SwitchyardTests",
             dependencies: [
                 "switchyard", "traffic-peer", "test-api-server", "nftables-peer", "TestAPIServer", "BatchApplier",
-                "ChainRenderer", "EndpointWatcher", "IPVSBackend", "NFTBackend", "ProxyCore", "SyncLoop", "TestSupport",
+                "ChainRenderer", "GoldenSupport", "IPVSBackend", "NFTBackend", "ProxyCore", "SyncLoop", "TestSupport",
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: settings),

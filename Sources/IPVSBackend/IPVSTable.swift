@@ -2,8 +2,7 @@ public import ProxyCore
 
 /// The virtual servers, sets, addresses and rules of one family, kept from sync to sync.
 public struct IPVSTable: Sendable {
-    public private(set) var settings: IPVSSettings
-    private var plans: [ServicePortName: ServicePlan] = [:]
+    public let settings: IPVSSettings
     private var fragments: [ServicePortName: ServiceFragment] = [:]
     private var servers = Claims<VirtualServer.Key>()
     private var addressUses = UseCounts<IPAddress>()
@@ -18,23 +17,11 @@ public struct IPVSTable: Sendable {
         for plan in changes.changed { replace(plan.name, by: plan) }
     }
 
-    /// Takes other settings. Plans of services that change with them are updated apart.
-    public mutating func update(_ settings: IPVSSettings) {
-        let old = self.settings
-        self.settings = settings
-        guard
-            old.scheduler != settings.scheduler || old.nodePortAddresses != settings.nodePortAddresses
-                || old.nodeAddresses != settings.nodeAddresses
-        else { return }
-        for (name, plan) in plans { replace(name, by: plan) }
-    }
-
     private mutating func replace(_ name: ServicePortName, by plan: ServicePlan?) {
         if let old = fragments[name] {
             for key in old.servers.keys { servers.remove(name, from: key) }
             count(old, -1)
         }
-        plans[name] = plan
         fragments[name] = plan.map { ServiceFragment($0, settings) }
         guard let new = fragments[name] else { return }
         for key in new.servers.keys { servers.add(name, to: key) }
@@ -48,7 +35,7 @@ public struct IPVSTable: Sendable {
 
     // MARK: - What is wanted
 
-    public var servicePortCount: Int { plans.count }
+    public var servicePortCount: Int { fragments.count }
 
     /// Every virtual server. Where several service ports want one, the last by name has it.
     public var virtualServers: [VirtualServer.Key: VirtualServer] {
@@ -59,13 +46,7 @@ public struct IPVSTable: Sendable {
         return wanted
     }
 
-    func virtualServer(_ key: VirtualServer.Key) -> VirtualServer? {
-        servers[key].last.flatMap { fragments[$0]?.servers[key] }
-    }
-
     public func entries(_ set: IPSet) -> some Collection<IPSetEntry> { (entryUses[set] ?? .init()).things }
-
-    func wants(_ entry: IPSetEntry, in set: IPSet) -> Bool { entryUses[set]?[entry] ?? 0 > 0 }
 
     /// Those of `kube-ipvs0`.
     public var addresses: some Collection<IPAddress> { addressUses.things }
@@ -74,6 +55,6 @@ public struct IPVSTable: Sendable {
 
     /// In the order of the service ports.
     var refusals: [VirtualServer.Key] {
-        plans.keys.sorted().flatMap { fragments[$0]?.refusals.map(\.key) ?? [] }
+        fragments.keys.sorted().flatMap { fragments[$0]?.refusals ?? [] }
     }
 }

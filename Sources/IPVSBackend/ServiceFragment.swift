@@ -2,17 +2,12 @@ import ProxyCore
 
 /// What one service port needs in the kernel.
 struct ServiceFragment: Hashable {
-    /// A load-balancer IP that the node itself may not use.
-    struct Refusal: Hashable {
-        var key: VirtualServer.Key
-    }
-
     private(set) var servers: [VirtualServer.Key: VirtualServer] = [:]
     private(set) var entries: [IPSet: Set<IPSetEntry>] = [:]
     /// Those to be put on the node.
     private(set) var addresses: Set<IPAddress> = []
-    /// In the order of the load-balancer IPs.
-    private(set) var refusals: [Refusal] = []
+    /// The load-balancer IPs that the node itself may not use, in their order.
+    private(set) var refusals: [VirtualServer.Key] = []
 
     init(_ plan: ServicePlan, _ settings: IPVSSettings) {
         let pools = [ServicePlan.Pool.cluster, .local].map { pool in
@@ -82,20 +77,34 @@ struct ServiceFragment: Hashable {
             // The node reaches a load-balancer IP from that IP, as it stands on the node.
             add(.pair(key, key.address), to: .sourceAddresses)
         } else {
-            refusals.append(.init(key: key))
+            refusals.append(key)
         }
     }
 
     private mutating func addNodePort(_ key: VirtualServer.Key, _ traffic: ServicePlan.ExternalTraffic) {
-        let (all, local): (IPSet, IPSet) =
-            switch key.protocol {
-            case .tcp: (.tcpNodePorts, .localTCPNodePorts)
-            case .udp: (.udpNodePorts, .localUDPNodePorts)
-            case .sctp: (.sctpNodePorts, .localSCTPNodePorts)
-            }
-        // A set of ports is one of TCP or UDP to the rule that asks it.
-        let entry: IPSetEntry = all.kind == .ports ? .port(key.port) : .addressAndPort(key)
-        add(entry, to: all)
-        if !traffic.masquerades { add(entry, to: local) }
+        let (set, entry) = key.asNodePort
+        add(entry, to: set)
+        guard !traffic.masquerades else { return }
+        switch key.protocol {
+        case .tcp: add(entry, to: .localTCPNodePorts)
+        case .udp: add(entry, to: .localUDPNodePorts)
+        case .sctp: add(entry, to: .localSCTPNodePorts)
+        }
     }
+}
+
+extension VirtualServer.Key {
+    /// Where a virtual server for a node port stands among the sets. A set of ports is one of TCP or UDP to the rule that
+    /// asks it.
+    var asNodePort: (set: IPSet, entry: IPSetEntry) {
+        switch `protocol` {
+        case .tcp: (.tcpNodePorts, .port(port))
+        case .udp: (.udpNodePorts, .port(port))
+        case .sctp: (.sctpNodePorts, .addressAndPort(self))
+        }
+    }
+}
+
+extension IPSet {
+    var isOfNodePorts: Bool { self == .tcpNodePorts || self == .udpNodePorts || self == .sctpNodePorts }
 }

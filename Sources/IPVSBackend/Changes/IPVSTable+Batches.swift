@@ -110,18 +110,3 @@ extension IPVSTable {
         if !removed.isEmpty { batch.removedEntries.append(.init(set: set, entries: Array(removed))) }
     }
 }
-
-extension VirtualServer.Key {
-    /// Where a virtual server for a node port stands among the sets.
-    fileprivate var asNodePort: (set: IPSet, entry: IPSetEntry) {
-        switch `protocol` {
-        case .tcp: (.tcpNodePorts, .port(port))
-        case .udp: (.udpNodePorts, .port(port))
-        case .sctp: (.sctpNodePorts, .addressAndPort(self))
-        }
-    }
-}
-
-extension IPSet {
-    fileprivate var isOfNodePorts: Bool { self == .tcpNodePorts || self == .udpNodePorts || self == .sctpNodePorts }
-}

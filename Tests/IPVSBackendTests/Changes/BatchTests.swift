@@ -1,3 +1,4 @@
+import GoldenSupport
 import IPVSBackend
 import ProxyCore
 import TestSupport

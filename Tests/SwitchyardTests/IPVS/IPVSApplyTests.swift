@@ -1,4 +1,5 @@
 import Foundation
+import GoldenSupport
 import ProxyCore
 import TestSupport
 import Testing

@@ -1,26 +1,8 @@
-import EndpointWatcher
+import GoldenSupport
 import IPVSBackend
 import ProxyCore
 import TestSupport
 import Testing
-
-extension GoldenCase {
-    /// What ipvs mode asks for in a family.
-    func ipvsTable(_ family: IPFamily) throws -> IPVSTable {
-        let configuration = try ConfigurationReader.read(path: configuration).0
-        var state = ClusterState()
-        for change in try ManifestReader.read(paths: [cluster]).changes { state.apply(change) }
-        let node = state.nodes[configuration.hostnameOverride]
-        let facts = HostFacts(of: node)
-        let nodePlan = NodePlan(
-            configuration, mode: .ipvs, family: family, nodeName: configuration.hostnameOverride, node: node,
-            facts: facts)
-        var plans = PlanTable()
-        var table = IPVSTable(IPVSSettings(nodePlan, configuration.ipvs, facts: facts))
-        table.update(plans.updateAll(from: state, in: nodePlan.context))
-        return table
-    }
-}
 
 @Suite("Listings of what ipvs mode keeps")
 struct IPVSListingTests {

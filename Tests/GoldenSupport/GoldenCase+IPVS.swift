@@ -1,10 +1,10 @@
-import GoldenSupport
-import IPVSBackend
-import ProxyCore
-import TestSupport
+package import IPVSBackend
+package import ProxyCore
+package import TestSupport
 
 extension GoldenCase {
-    func ipvsTable(_ family: IPFamily) throws -> IPVSTable {
+    /// What ipvs mode asks for in a family.
+    package func ipvsTable(_ family: IPFamily) throws -> IPVSTable {
         let cluster = try GoldenCluster(self, mode: .ipvs)
         var table = IPVSTable(
             IPVSSettings(cluster.nodePlan(family), cluster.configuration.ipvs, facts: cluster.facts))
