@@ -14,10 +14,13 @@ public struct IPVSSettings: Hashable, Sendable {
     public var isARPStrict: Bool
     /// Nil where the configuration has none.
     public var timeouts: IPVSTimeouts?
+    /// After which time a TCP endpoint that goes is deleted though it has connections; nil waits for their end.
+    public var drainTimeout: Duration?
 
     /// - Parameter facts: the node's addresses, without those of `kube-ipvs0`.
-    public init(_ node: NodePlan, _ configuration: ProxyConfiguration.IPVS, facts: HostFacts) {
+    public init(_ node: NodePlan, _ configuration: ProxyConfiguration.IPVS, facts: HostFacts, drainTimeout: Duration? = nil) {
         self.node = node
+        self.drainTimeout = drainTimeout
         scheduler = IPVSScheduler(configuration.scheduler)
         nodePortAddresses = node.nodePortAddresses(among: facts.addresses).sorted { $0.description < $1.description }
         excludedRanges = configuration.excludeCIDRs

@@ -52,7 +52,7 @@ extension Apply {
             report.refusals += try await committer.commit(batch).refusals
         }
         for sentence in report.warnings { Console.report("switchyard: warning: \(family.rawValue): \(sentence)") }
-        for sentence in report.refusals { Console.report("switchyard: error: \(family.rawValue): \(sentence)") }
+        for refusal in report.refusals { Console.report("switchyard: error: \(family.rawValue): \(refusal.sentence)") }
         let milliseconds = (clock.now - start) / .milliseconds(1)
         Console.report(
             "switchyard: \(family.rawValue): committed \(table.servicePortCount) service ports to ipvs in "
