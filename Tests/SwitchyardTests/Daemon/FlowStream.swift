@@ -46,6 +46,17 @@ final class FlowStream: Sendable {
         return answers
     }
 
+    /// True if the last ten answers to every flow are this one.
+    func isSettled(on text: String) throws -> Bool {
+        guard FileManager.default.fileExists(atPath: file.path) else { return false }
+        return try answers().allSatisfy { answers in
+            answers.count >= 10 && answers.suffix(10).allSatisfy { $0.text == text }
+        }
+    }
+
+    /// Ends the client, and with it its sockets.
+    func stop() { client.stop() }
+
     /// True if the last ten answers to each flow are what they should be.
     func isSettled(on wanted: KeyPath<UDPCluster.Flow, String>) throws -> Bool {
         guard FileManager.default.fileExists(atPath: file.path) else { return false }
