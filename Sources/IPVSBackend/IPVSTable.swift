@@ -3,7 +3,7 @@ public import ProxyCore
 /// The virtual servers, sets, addresses and rules of one family, kept from sync to sync.
 public struct IPVSTable: Sendable {
     public let settings: IPVSSettings
-    private var fragments: [ServicePortName: ServiceFragment] = [:]
+    private(set) var fragments: [ServicePortName: ServiceFragment] = [:]
     private var servers = Claims<VirtualServer.Key>()
     private var addressUses = UseCounts<IPAddress>()
     private var entryUses: [IPSet: UseCounts<IPSetEntry>] = [:]
@@ -52,6 +52,11 @@ public struct IPVSTable: Sendable {
     public var addresses: some Collection<IPAddress> { addressUses.things }
 
     func wants(_ address: IPAddress) -> Bool { addressUses[address] > 0 }
+
+    func wants(_ entry: IPSetEntry, in set: IPSet) -> Bool { (entryUses[set]?[entry] ?? 0) > 0 }
+
+    /// The service port that has a virtual server.
+    func owner(of key: VirtualServer.Key) -> ServicePortName? { servers[key].last }
 
     /// In the order of the service ports.
     var refusals: [VirtualServer.Key] {
