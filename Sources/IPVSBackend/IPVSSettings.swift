@@ -18,7 +18,9 @@ public struct IPVSSettings: Hashable, Sendable {
     public var drainTimeout: Duration?
 
     /// - Parameter facts: the node's addresses, without those of `kube-ipvs0`.
-    public init(_ node: NodePlan, _ configuration: ProxyConfiguration.IPVS, facts: HostFacts, drainTimeout: Duration? = nil) {
+    public init(
+        _ node: NodePlan, _ configuration: ProxyConfiguration.IPVS, facts: HostFacts, drainTimeout: Duration? = nil
+    ) {
         self.node = node
         self.drainTimeout = drainTimeout
         scheduler = IPVSScheduler(configuration.scheduler)

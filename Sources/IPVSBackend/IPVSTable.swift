@@ -5,7 +5,7 @@ public import ProxyCore
 /// In a sync: `update`, `takeOver` what was looked at, `nextBatch`, and then `didCommit` or `didFail`.
 public struct IPVSTable: Sendable {
     public internal(set) var settings: IPVSSettings
-    private var fragments: [ServicePortName: ServiceFragment] = [:]
+    private(set) var fragments: [ServicePortName: ServiceFragment] = [:]
     private var servers = Claims<VirtualServer.Key>()
     private var addressUses = UseCounts<IPAddress>()
     private var entryUses: [IPSet: UseCounts<IPSetEntry>] = [:]
@@ -85,6 +85,9 @@ public struct IPVSTable: Sendable {
     public var addresses: some Collection<IPAddress> { addressUses.things }
 
     func wants(_ address: IPAddress) -> Bool { addressUses[address] > 0 }
+
+    /// The service port that has a virtual server.
+    func owner(of key: VirtualServer.Key) -> ServicePortName? { servers[key].last }
 
     /// In the order of the service ports.
     var refusals: [VirtualServer.Key] {

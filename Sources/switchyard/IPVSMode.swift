@@ -1,4 +1,5 @@
 import BatchApplier
+import ChainRenderer
 import IPVSBackend
 import ProxyCore
 
@@ -58,5 +59,34 @@ extension Apply {
             "switchyard: \(family.rawValue): committed \(table.servicePortCount) service ports to ipvs in "
                 + "\(Int(milliseconds.rounded())) ms; \(changed) changes to virtual servers")
         return report.refusals.isEmpty
+    }
+}
+
+extension DiffReport.Result {
+    /// Adds how virtual servers, sets and addresses differ, before what the rules differ in.
+    mutating func add(_ table: IPVSTable, found: IPVSKernelState) {
+        let findings = table.differences(from: found).map(Finding.init)
+        differences?.findings.insert(contentsOf: findings, at: 0)
+        wantedServerCount = table.virtualServers.count
+    }
+}
+
+extension Finding {
+    fileprivate init(_ difference: IPVSDifference) {
+        let kind: Kind =
+            switch difference.kind {
+            case .missing: .missing
+            case .unexpected: .foreign
+            case .changed: .changed
+            }
+        let table =
+            switch difference.place {
+            case .allServers, .server: "ipvs"
+            case .allSets, .set: "ipset"
+            case .device: "addresses"
+            }
+        self.init(
+            kind: kind, service: difference.service?.description, table: table, chain: difference.place.description,
+            detail: difference.detail, wanted: difference.wanted, found: difference.found)
     }
 }

@@ -7,7 +7,8 @@ package enum IPTablesChainNames {
     ]
     /// The chains that only ipvs mode has.
     package static let onlyIPVS: Set<String> = [
-        "KUBE-NODE-PORT", "KUBE-LOAD-BALANCER", "KUBE-SOURCE-RANGES", "KUBE-IPVS-FILTER", "KUBE-IPVS-OUT-FILTER",
+        "KUBE-NODE-PORT", "KUBE-LOAD-BALANCER", "KUBE-SOURCE-RANGES-FIREWALL", "KUBE-IPVS-FILTER",
+        "KUBE-IPVS-OUT-FILTER",
     ]
     /// The chain that drops other hosts' packets to loopback addresses. The kubelet makes the same.
     package static let loopbackGuard = "KUBE-FIREWALL"

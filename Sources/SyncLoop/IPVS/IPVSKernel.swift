@@ -137,7 +137,10 @@ extension IPVSKernel {
     private static func damage(
         _ found: IPVSKernelState, _ saved: [UInt8], _ audit: IPVSTable, _ family: IPFamily
     ) async throws -> [Damage] {
-        var damage = audit.repairs(of: found).map { Damage(kind: $0.kind.rawValue, sentence: $0.sentence) }
+        var damage: [Damage] = []
+        if audit.isDamaged(in: found) {
+            damage = audit.differences(from: found).map { Damage(kind: $0.kind.rawValue, sentence: "\($0)") }
+        }
         guard let rules = audit.committedRules else { return damage }
         let comparison = RuleComparison(
             wanted: try RuleSet(wanted: rules), found: try RuleSet(parsing: saved, family: family),
