@@ -24,7 +24,9 @@ public struct IPVSSettings: Hashable, Sendable {
         self.node = node
         self.drainTimeout = drainTimeout
         scheduler = IPVSScheduler(configuration.scheduler)
-        nodePortAddresses = node.nodePortAddresses(among: facts.addresses).sorted { $0.description < $1.description }
+        // IPVS does not ask by which link a link-local address is reached, and they come and go with every pod.
+        let addresses = facts.addresses.filter { $0.family == node.family && !($0.family == .ipv6 && $0.isLinkLocal) }
+        nodePortAddresses = node.nodePortAddresses(among: addresses).sorted { $0.description < $1.description }
         excludedRanges = configuration.excludeCIDRs
         isARPStrict = configuration.strictARP
         // Zero keeps the kernel's value.
@@ -33,6 +35,6 @@ public struct IPVSSettings: Hashable, Sendable {
             tcp: seconds(configuration.tcpTimeout), tcpFin: seconds(configuration.tcpFinTimeout),
             udp: seconds(configuration.udpTimeout))
         timeouts = wanted == IPVSTimeouts() ? nil : wanted
-        nodeAddresses = Set(facts.addresses.filter { $0.family == node.family })
+        nodeAddresses = Set(addresses)
     }
 }

@@ -42,8 +42,10 @@ extension IPVSTable {
             var known = KernelMirror(draining: mirror.draining)
             known.state.sets = found.sets
             known.state.addresses = found.addresses
-            for (key, server) in found.servers where virtualServer(key) != nil || isOurs(key, in: found) {
-                known.found(server, key, at: now)
+            for (key, server) in found.servers {
+                // One at an address that the node has lost is known by our memory alone.
+                let isOurs = mirror.formerServers.contains(key) || isOurs(key, in: found)
+                if isOurs || virtualServer(key) != nil { known.found(server, key, at: now) }
             }
             known.draining = known.draining.filter { known.state.servers[$0.key] != nil }
             mirror = known
@@ -103,7 +105,7 @@ extension IPVSTable {
     }
 
     /// What the kernel has is not known any more.
-    public mutating func didFail() { mirror = KernelMirror(draining: mirror.draining) }
+    public mutating func didFail() { mirror.forget() }
 
     /// What has to be done to a kernel in which nothing was done before.
     public func batch(from found: IPVSKernelState) -> IPVSBatch {

@@ -7,6 +7,7 @@ extension IPVSTable {
     public func isDamaged(in found: IPVSKernelState) -> Bool {
         var table = self
         table.settings.drainTimeout = nil
+        table.didFail()
         table.takeOver(.everything(found))
         // What a look has not seen yet is not somebody else's doing.
         for (key, servers) in mirror.draining {

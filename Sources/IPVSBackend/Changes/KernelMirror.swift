@@ -10,7 +10,9 @@ struct KernelMirror {
     var isSettled = false
     /// Nil where they are to be written whatever they are.
     var rules: IPTablesBatch?
-    var draining: [VirtualServer.Key: [RealServer: Drain]]
+    var draining: [VirtualServer.Key: [RealServer: Drain]] = [:]
+    /// Virtual servers that were ours when a failure left it unknown what there is.
+    private(set) var formerServers: Set<VirtualServer.Key> = []
     /// What the kernel did not do the last time: it is tried again with every batch.
     var refusals: [IPVSRefusal] = []
 
@@ -22,8 +24,10 @@ struct KernelMirror {
         var isIdle: Bool
     }
 
-    init(draining: [VirtualServer.Key: [RealServer: Drain]] = [:]) {
-        self.draining = draining
+    /// What is there is not known any more, but for what was begun.
+    mutating func forget() {
+        let servers = formerServers.union(state.servers.keys)
+        self = KernelMirror(draining: draining, formerServers: servers)
     }
 
     /// Takes over what one virtual server was found to be; nil where it is not there.
