@@ -60,3 +60,52 @@ extension Apply {
         return report.refusals.isEmpty
     }
 }
+
+extension Cleanup {
+    /// Takes away what ipvs mode has beside its rules.
+    func cleanIPVS(_ isComplete: inout Bool, _ hadWork: inout Bool) async {
+        let cleaner = IPVSCleaner(excluding: excludedRanges)
+        let families = family.onThisNode("cleaned up")
+        var isDeviceGone = false
+        for family in families {
+            do throws(IPVSError) {
+                if dryRun {
+                    var found = try await cleaner.find(family)
+                    // It goes with the last addresses, those of the other family having gone before.
+                    if families.count > 1, family == families.last { found.sharesDevice = false }
+                    if isDeviceGone { found.hasDevice = false }
+                    isDeviceGone = isDeviceGone || found.takesDevice
+                    hadWork = hadWork || !found.isEmpty
+                    Console.write(found.preview)
+                } else {
+                    let report = try await cleaner.remove(family)
+                    hadWork = hadWork || !report.removed.isEmpty
+                    if !report.removed.isEmpty {
+                        Console.report("switchyard: \(family.rawValue) ipvs: removed \(report.removed.summary)")
+                    }
+                    for failure in report.failures {
+                        Console.report("switchyard: error: \(family.rawValue) ipvs: \(failure)")
+                        isComplete = false
+                    }
+                }
+            } catch {
+                Console.report("switchyard: error: \(family.rawValue) ipvs: \(error)")
+                isComplete = false
+            }
+        }
+    }
+}
+
+extension IPVSRemains {
+    /// What a dry run prints; nothing where there is nothing.
+    fileprivate var preview: String {
+        guard !isEmpty else { return "" }
+        var lines = ["\(family.rawValue) ipvs: \(summary)"]
+        lines += servers.keys.map {
+            "  virtual server \($0.protocol.lowercaseName) \($0.address) port \($0.port)"
+        }.sorted()
+        lines += sets.map { "  set \($0)" }
+        lines += addresses.map { "  address \($0)" }.sorted()
+        return lines.map { $0 + "\n" }.joined()
+    }
+}

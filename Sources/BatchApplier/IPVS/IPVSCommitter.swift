@@ -46,17 +46,35 @@ public struct IPVSCommitter: Sendable {
         for change in batch.addedEntries {
             refused += try await sets.add(change.entries, to: change.set.name(batch.family))
         }
-        if let rules = batch.rules { warnings = try await self.rules.apply(rules).warnings }
+        // Rules of iptables mode take the packets of services until ours stand in their place: by then virtual servers
+        // have to be there. Where nothing served before, a connection that came before our rules would never be
+        // masqueraded.
+        let replacesIPTables = batch.rules != nil ? await rules.servingMode() == .iptables : false
+        if replacesIPTables {
+            // Without one of the settings no connection of IPVS is masqueraded.
+            warnings = await rules.access.set(batch.rules?.sysctls ?? [])
+        } else {
+            warnings = try await commitRules(of: batch)
+        }
         if let timeouts = batch.timeouts { try await servers.set(timeouts) }
         refused += try await servers.perform(batch.serverChanges)
         if !batch.neededSets.isEmpty || !batch.addedAddresses.isEmpty { try await device.ensure() }
         refused += try await device.add(batch.addedAddresses)
+        if replacesIPTables { warnings += try await commitRules(of: batch, filterFirst: true) }
         refused += try await servers.perform(batch.serverRemovals)
         refused += try await device.delete(batch.removedAddresses)
         for change in batch.removedEntries {
             refused += try await sets.delete(change.entries, from: change.set.name(batch.family))
         }
         return Report(refusals: refused.map(\.error.sentence), warnings: warnings)
+    }
+
+    /// - Parameter filterFirst: true where the rules of table nat that were there go on until it is its turn: those of
+    ///   table filter that go with them would drop what is not translated any more.
+    private func commitRules(of batch: IPVSBatch, filterFirst: Bool = false) async throws -> [String] {
+        guard var rules = batch.rules else { return [] }
+        if filterFirst { rules.tables.sort { $0.name == .filter && $1.name != .filter } }
+        return try await self.rules.apply(rules).warnings
     }
 
     /// Fills a set aside and lets it take the name of the one that is there.
