@@ -1,6 +1,7 @@
 import BatchApplier
 import IPVSBackend
 import ProxyCore
+import SyncLoop
 
 // What the commands do in ipvs mode.
 
@@ -57,6 +58,8 @@ extension Apply {
         Console.report(
             "switchyard: \(family.rawValue): committed \(table.servicePortCount) service ports to ipvs in "
                 + "\(Int(milliseconds.rounded())) ms; \(changed) changes to virtual servers")
+        // Where virtual servers are missing, what served before goes on for them.
+        if report.refusals.isEmpty { await removeRemains(family, of: input, servedBy: .ipvs(tools.variant)) }
         return report.refusals.isEmpty
     }
 }

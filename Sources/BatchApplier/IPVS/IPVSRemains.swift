@@ -39,10 +39,11 @@ public struct IPVSRemains: Hashable, Sendable {
     /// How many connections are open; those that are being closed are none of them.
     var openConnections: Int { servers.values.reduce(0) { $0 + $1.openConnections } }
 
-    /// What cannot go while there are open connections.
+    /// What cannot go while there are open connections. A flow of UDP is none: its next datagram takes the way that the
+    /// rules say then.
     var inUse: IPVSRemains {
         var kept = IPVSRemains(family: family)
-        kept.servers = servers.filter { $0.key.protocol == .tcp && $0.value.openConnections > 0 }
+        kept.servers = servers.filter { $0.key.protocol != .udp && $0.value.openConnections > 0 }
         kept.addresses = addresses.intersection(kept.servers.keys.map(\.address))
         // Virtual servers for node ports are known as ours by these.
         let hasNodePorts = kept.servers.keys.contains { !addresses.contains($0.address) }
@@ -95,9 +96,41 @@ public struct IPVSCleaner: Sendable {
     ///
     /// To be called when no rules of ipvs mode are there any more, as they use the sets.
     public func remove(_ family: IPFamily) async throws(IPVSError) -> Report {
-        let found = try await find(family)
-        return try await remove(found, keeping: IPVSRemains(family: family))
+        try await remove(try await find(family), keeping: IPVSRemains(family: family))
     }
+
+    /// Removes what has no open connections; all the rest is to get no new ones, and is removed by a later call.
+    ///
+    /// To be called when the rules of another mode are in place: those take the packets of new connections before IPVS
+    /// sees them. What IPVS holds open goes on for as long as its virtual server, its real server and, for the
+    /// connections of the node itself, the address of the device are there; it ends when they are deleted.
+    ///
+    /// - Parameter patience: how long connections that are short are given to end.
+    public func retire(_ family: IPFamily, patience: Duration = .seconds(5)) async throws(IPVSError) -> Report {
+        var found = try await find(family)
+        let clock = ContinuousClock()
+        let end = clock.now + patience
+        var hasWaited = false
+        while !found.servers.isEmpty, clock.now < end, !Task.isCancelled {
+            if hasWaited, found.inUse.servers.isEmpty { break }
+            // Connections that only one end has closed are not counted as open, and take a moment more.
+            try? await Task.sleep(for: Self.lookingPeriod)
+            hasWaited = true
+            found = try await find(family)
+        }
+        let kept = found.inUse
+        let report = try await remove(found, keeping: kept)
+        let changes = kept.servers.flatMap { key, server in
+            server.realServers.filter { $0.value.weight != 0 }.map {
+                IPVSChange.changeRealServer($0.key, weight: 0, of: key)
+            }
+        }
+        // One that is gone meanwhile has no connections.
+        _ = try await servers.perform(changes)
+        return report
+    }
+
+    private static let lookingPeriod = Duration.milliseconds(500)
 }
 
 // MARK: - Looking
