@@ -127,6 +127,13 @@ public struct IPTablesApplier: Sendable {
         }
     }
 
+    /// The mode whose rules take the packets to services: iptables or ipvs; nil where neither's do, or the table cannot
+    /// be read.
+    func servingMode() async -> ProxyMode? {
+        guard await tablesInUse().contains(.nat) else { return nil }
+        return (try? await readPatiently([.nat]))?.servingMode
+    }
+
     private func saveOnce(_ tables: [IPTablesBatch.TableName]) async throws(IPTablesError) -> [UInt8] {
         var text: [UInt8] = []
         for table in tables {
@@ -320,9 +327,7 @@ extension IPTablesApplier {
     ) async -> IPTablesReport {
         var warnings = input.warnings
         if !holdsProgramsLock { warnings += await removeExtraJumps(input.insertedJumps, lock) }
-        for sysctl in batch.sysctls {
-            if let warning = await access.set(sysctl) { warnings.append(warning) }
-        }
+        warnings += await access.set(batch.sysctls)
         return IPTablesReport(
             variant: tools.variant, insertedJumps: input.missingJumps, movedJumps: input.movedJumps,
             reducedJumps: input.reducedJumps, removedChains: input.removedChains, attempts: effort.attempts,
@@ -356,8 +361,16 @@ extension IPTablesApplier {
 }
 
 extension NodeAccess {
-    /// Sets a kernel setting where it differs. Returns a warning if that fails.
-    func set(_ sysctl: IPTablesBatch.Sysctl) async -> String? {
+    /// Sets kernel settings where they differ. Returns a warning for each that fails.
+    func set(_ sysctls: [IPTablesBatch.Sysctl]) async -> [String] {
+        var warnings: [String] = []
+        for sysctl in sysctls {
+            if let warning = await set(sysctl) { warnings.append(warning) }
+        }
+        return warnings
+    }
+
+    private func set(_ sysctl: IPTablesBatch.Sysctl) async -> String? {
         let path = "/proc/sys/" + sysctl.path
         if let present = await readFile(path), present.trimmed == sysctl.value { return nil }
         return await writeFile(path, sysctl.value).map {

@@ -3,6 +3,9 @@ public import ProxyCore
 /// What is ours in the tables of one family and variant, and what becomes of it when a node is cleaned.
 ///
 /// Foreign rules stay, those among them that lead to a chain of ours; such a chain can only be emptied.
+///
+/// iptables mode and ipvs mode have chains of the same names. Where one of the two is cleaned up, those go that it
+/// serves by, or that neither does.
 public struct IPTablesCleanup: Hashable, Sendable {
     /// A chain of ours.
     public struct Chain: Hashable, Sendable {
@@ -53,13 +56,20 @@ public struct IPTablesCleanup: Hashable, Sendable {
 }
 
 extension IPTablesCleanup {
-    /// - Parameter state: the tables as they are; those that are not there have nothing of ours.
-    init(of state: IPTablesState, _ tools: IPTablesTools) {
+    /// The modes that leave chains in the tables of iptables.
+    public static let modes: Set<ProxyMode> = [.iptables, .ipvs]
+
+    /// - Parameters:
+    ///   - modes: those whose chains go.
+    ///   - state: the tables as they are; those that are not there have nothing of ours.
+    init(of modes: Set<ProxyMode>, in state: IPTablesState, _ tools: IPTablesTools) {
         variant = tools.variant
         family = tools.family
+        let takesShared = state.servingMode.map(modes.contains) ?? true
         tables = IPTablesBatch.TableName.allCases.compactMap { name in
-            guard let table = state[name.rawValue].map({ Table(name, $0) }), !table.chains.isEmpty else { return nil }
-            return table
+            let former = state[name.rawValue].map { Table(name, $0, of: modes, takesShared: takesShared) }
+            guard let former, !former.chains.isEmpty || !former.removedJumps.isEmpty else { return nil }
+            return former
         }
         let filter = state[IPTablesBatch.TableName.filter.rawValue]
         let loopbackGuard = filter?[IPTablesChainNames.loopbackGuard]
@@ -72,18 +82,27 @@ extension IPTablesCleanup {
 }
 
 extension IPTablesCleanup.Table {
-    fileprivate init(_ name: IPTablesBatch.TableName, _ table: IPTablesState.Table) {
-        let owned = Set(table.chains.map(\.name).filter { OwnedChains.contains($0, in: name) })
+    fileprivate init(
+        _ name: IPTablesBatch.TableName, _ table: IPTablesState.Table, of modes: Set<ProxyMode>, takesShared: Bool
+    ) {
+        func goes(_ chain: String) -> Bool {
+            OwnedChains.contains(chain, in: name)
+                && (OwnedChains.mode(of: chain, in: name).map(modes.contains) ?? takesShared)
+        }
+        let owned = Set(table.chains.map(\.name).filter(goes))
         self.name = name
         removedJumps = []
         foreignRules = []
         for chain in table.chains where !owned.contains(chain.name) {
             for (index, rule) in chain.rules.enumerated() {
-                guard let target = rule.target.map({ String(decoding: $0, as: UTF8.self) }), owned.contains(target)
+                guard let target = rule.target.map({ String(decoding: $0, as: UTF8.self) }),
+                    OwnedChains.contains(target, in: name)
                 else { continue }
-                if chain.isBuiltIn, OwnedChains.isJump(RuleClauses(rule)) {
+                let clauses = RuleClauses(rule)
+                let isJump = chain.isBuiltIn && OwnedChains.isJump(clauses)
+                if isJump, owned.contains(target) || OwnedChains.mode(ofJump: clauses).map(modes.contains) == true {
                     removedJumps.append(.init(chain: chain.name, index: index, rule: rule))
-                } else {
+                } else if owned.contains(target) {
                     let text = String(decoding: rule.text, as: UTF8.self)
                     foreignRules.append(.init(table: name, text: text, target: target))
                 }
@@ -97,29 +116,33 @@ extension IPTablesCleanup.Table {
 }
 
 extension IPTablesApplier {
-    /// Removes every chain and jump of ours from the tables of the tools' family and variant, and nothing else.
+    /// Removes every chain and jump of modes from the tables of the tools' family and variant, and nothing else.
     ///
     /// Returns what there was. Makes no table that is not there.
-    public func cleanUp() async throws(IPTablesError) -> IPTablesCleanup {
+    public func cleanUp(
+        _ modes: Set<ProxyMode> = IPTablesCleanup.modes
+    ) async throws(IPTablesError) -> IPTablesCleanup {
         let tables = await tablesInUse()
         let tools = tools
         let work = Work(operation: "clean the tables \(tables.list)", tables: tables) { before in
-            let cleanup = IPTablesCleanup(of: before, tools)
+            let cleanup = IPTablesCleanup(of: modes, in: before, tools)
             return (IPTablesInput(cleanup, before: before, variant: tools.variant), cleanup)
         }
         return try await perform(work) { cleanup, _, _ in cleanup }
     }
 
     /// What `cleanUp` would remove now.
-    public func planCleanup() async throws(IPTablesError) -> IPTablesCleanup {
-        IPTablesCleanup(of: try await readPatiently(await tablesInUse()), tools)
+    public func planCleanup(
+        _ modes: Set<ProxyMode> = IPTablesCleanup.modes
+    ) async throws(IPTablesError) -> IPTablesCleanup {
+        IPTablesCleanup(of: modes, in: try await readPatiently(await tablesInUse()), tools)
     }
 
     /// The tables that can be read without being made by it.
     ///
     /// iptables-nft-save makes none. iptables-legacy-save makes the one that it is asked for; the kernel lists those
     /// that this network namespace has, and has no list where the module is not loaded.
-    private func tablesInUse() async -> [IPTablesBatch.TableName] {
+    func tablesInUse() async -> [IPTablesBatch.TableName] {
         guard tools.variant == .legacy else { return IPTablesBatch.TableName.allCases }
         let names = await access.readFile("/proc/net/\(tools.family.procTableNames)") ?? ""
         let present = Set(names.split(separator: "\n").map(String.init))

@@ -31,4 +31,37 @@ enum OwnedChains {
             }
         }
     }
+
+    /// Whose a chain of ours is; nil for one that iptables mode and ipvs mode both have.
+    static func mode(of chain: String, in table: IPTablesBatch.TableName) -> ProxyMode? {
+        if IPTablesChainNames.onlyIPVS.contains(chain) { return .ipvs }
+        let isOfBoth =
+            switch table {
+            case .filter: IPTablesChainNames.ofBothModes.filter.contains(chain)
+            case .nat: IPTablesChainNames.ofBothModes.nat.contains(chain)
+            case .mangle: false
+            }
+        return isOfBoth ? nil : .iptables
+    }
+
+    /// Whose a jump to a chain of both modes is; nil where both write it alike.
+    static func mode(ofJump rule: RuleClauses) -> ProxyMode? {
+        guard rule.target == "KUBE-PROXY-FIREWALL" else { return nil }
+        return rule.matches.contains(["--ctstate", "NEW"]) ? .iptables : .ipvs
+    }
+}
+
+extension IPTablesState {
+    /// The mode whose rules stand in the chains that iptables mode and ipvs mode both have, by what KUBE-SERVICES of
+    /// table nat leads to; nil where it leads to neither's chains.
+    var servingMode: ProxyMode? {
+        let table = IPTablesBatch.TableName.nat
+        for rule in self[table.rawValue]?["KUBE-SERVICES"]?.rules.reversed() ?? [] {
+            guard let target = rule.target.map({ String(decoding: $0, as: UTF8.self) }),
+                OwnedChains.contains(target, in: table), let mode = OwnedChains.mode(of: target, in: table)
+            else { continue }
+            return mode
+        }
+        return nil
+    }
 }

@@ -81,7 +81,7 @@ public struct Daemon: ServiceLifecycle.Service {
             try await run(model, served, nil)
         case .ipvs(let variant, let tools, let drainTimeout):
             let model: ClusterModel<IPVSRenderer> = model(.ipvs)
-            try await run(model, tools.map { family($0, drainTimeout, model) }, variant)
+            try await run(model, tools.map { family($0, variant, drainTimeout, model) }, variant)
         }
     }
 
@@ -99,11 +99,12 @@ public struct Daemon: ServiceLifecycle.Service {
     ) async -> ServedFamily<IPTablesKernel> {
         let applier = IPTablesApplier(tools: tools, access: options.access)
         let logger = logger(of: tools.family)
+        let remains = remains(tools.family, .iptables(variant), logger)
         let kernel = IPTablesKernel(
             family: tools.family, tables: applier, watch: variant == .nft ? NFTablesWatch() : nil,
             isBare: await applier.isBare(), logger: logger,
             serviceChains: { await model.read(tools.family) { $0.serviceChainNames } ?? [] },
-            takeOver: { await Self.removeNFTables(tools.family, logger) })
+            takeOver: { await remains.takeOver() })
         let limit = variant.chainLimit
         let access = options.access
         return ServedFamily(
@@ -111,7 +112,7 @@ public struct Daemon: ServiceLifecycle.Service {
             makeRules: { node, _ in
                 IPTablesRenderer(
                     node: node, options: .init(accounting: accounting, commentSlack: 100), chainLimit: limit)
-            })
+            }, remains: remains)
     }
 
     private func family(
@@ -120,51 +121,41 @@ public struct Daemon: ServiceLifecycle.Service {
         let access = options.access
         let applier = NFTablesApplier()
         let logger = logger(of: family)
+        let remains = remains(family, .nftables, logger)
         let kernel = NFTablesKernel(
             family: family, tables: applier, logger: logger,
             committed: { await model.audit(family) },
-            takeOver: {
-                for removal in await IPTablesRemains.remove(family, access) {
-                    switch removal {
-                    case .success(let cleanup):
-                        logger.notice(
-                            "the rules of iptables mode are removed", metadata: ["variant": "\(cleanup.variant)"])
-                    case .failure(let error):
-                        logger.warning("the rules of iptables mode could not be removed: \(error)")
-                    }
-                }
-            })
+            takeOver: { await remains.takeOver() })
         let counts = serviceCounters ? NFTablesCounts(family: family, model: model) : nil
         return ServedFamily(
             family: family, kernel: kernel, facts: { await HostFacts(ofThisNode: access) },
             makeRules: { node, _ in NFTablesRenderer(node: node, options: .init(perServiceCounters: serviceCounters)) },
-            counts: { await counts?.read() })
+            counts: { await counts?.read() }, remains: remains)
+    }
+
+    private func remains(_ family: IPFamily, _ serving: ModeRemains.Serving, _ logger: Logger) -> RemainsLoop {
+        RemainsLoop(
+            family,
+            ModeRemains(serving, excluding: options.configuration.ipvs.excludeCIDRs, access: options.access),
+            logger: logger)
     }
 
     private func family(
-        _ tools: IPTablesTools, _ drainTimeout: Duration?, _ model: ClusterModel<IPVSRenderer>
+        _ tools: IPTablesTools, _ variant: IPTablesVariant, _ drainTimeout: Duration?,
+        _ model: ClusterModel<IPVSRenderer>
     ) -> ServedFamily<IPVSKernel> {
         let (family, access) = (tools.family, options.access)
         let logger = logger(of: family)
+        let remains = remains(family, .ipvs(variant), logger)
         let kernel = IPVSKernel(
             family: family, node: IPVSCommitter(tools: tools, access: access), logger: logger,
             serversToLookAt: { await model.read(family) { $0.serversToLookAt } ?? [] },
             addressesElsewhere: { await model.read(family) { $0.addressesElsewhere } ?? [:] },
-            takeOver: { await Self.removeNFTables(family, logger) })
+            takeOver: { await remains.takeOver() })
         let configuration = options.configuration.ipvs
         return ServedFamily(
             family: family, kernel: kernel, facts: { await HostFacts(ofThisNode: tools, access) },
-            makeRules: { IPVSRenderer(node: $0, $1, configuration, drainTimeout: drainTimeout) })
-    }
-
-    private static func removeNFTables(_ family: IPFamily, _ logger: Logger) async {
-        for removal in await NFTablesRemains.remove(family) {
-            if let failure = removal.failure {
-                logger.warning("the tables of nftables mode could not be removed: \(failure)")
-            } else {
-                logger.notice("a table of nftables mode is removed", metadata: ["table": "\(removal.table)"])
-            }
-        }
+            makeRules: { IPVSRenderer(node: $0, $1, configuration, drainTimeout: drainTimeout) }, remains: remains)
     }
 
     private func logger(of family: IPFamily) -> Logger {
@@ -207,8 +198,9 @@ public struct Daemon: ServiceLifecycle.Service {
             for loop in started { group.addTask { await loop.run() } }
             group.addTask { await conntrack.run() }
             group.addTask { await followHost(model, families) }
+            for served in families { group.addTask { await served.remains?.run() } }
             group.addTask { try await source.run { await model.take($0) } }
-            // Nobody ends but by being cancelled, or by a source that cannot be had.
+            // Nobody else ends but by being cancelled, or by a source that cannot be had.
             do {
                 for try await () in group where Task.isCancelled { break }
             } catch is CancellationError {}
@@ -236,6 +228,8 @@ private struct ServedFamily<Kernel: FamilyKernel>: Sendable {
     let makeRules: @Sendable (NodePlan, HostFacts) -> Kernel.Renderer
     /// What services' counters say now; nil where nothing is counted.
     var counts: @Sendable () async -> [DaemonStatus.ServiceCount]? = { nil }
+    /// What takes away what other modes have left; nil where nobody does.
+    var remains: RemainsLoop?
 }
 
 extension Daemon {

@@ -77,12 +77,18 @@ struct Apply: AsyncParsableCommand {
             "switchyard: \(family.rawValue): committed \(rules.servicePortCount) service ports to iptables "
                 + "(\(variant.rawValue)) in \(Int(milliseconds.rounded())) ms; \(report?.insertedJumps.count ?? 0) "
                 + "jumps put in, \(report?.removedChains.count ?? 0) stale chains removed")
-        for removal in await NFTablesRemains.remove(family) {
-            if let failure = removal.failure {
-                Console.report("switchyard: warning: \(failure)")
-            } else {
-                Console.report(
-                    "switchyard: \(family.rawValue) nftables: removed table \(removal.table), as iptables serves now")
+        await removeRemains(family, of: input, servedBy: .iptables(variant))
+    }
+
+    /// Takes away what the modes have left that do not serve any more, and says so.
+    func removeRemains(_ family: IPFamily, of input: ClusterInput, servedBy serving: ModeRemains.Serving) async {
+        let remains = ModeRemains(serving, excluding: input.configuration.ipvs.excludeCIDRs)
+        for finding in await remains.removeRules(family) + remains.retireVirtualServers(family) {
+            switch finding {
+            case .removed(let what): Console.report("switchyard: \(what), as \(input.mode.rawValue) serves now")
+            case .kept(let what):
+                Console.report("switchyard: note: \(what), till they end: apply again then, or clean up")
+            case .failed(let why): Console.report("switchyard: warning: \(why)")
             }
         }
     }

@@ -8,13 +8,19 @@ struct Cleanup: AsyncParsableCommand {
         abstract: "Removes the rules of Switchyard and of kube-proxy from the kernel of this node.",
         discussion: """
             Every chain with a name that kube-proxy uses is removed with its rules and the jumps to it, whoever wrote \
-            it, from the tables of both iptables variants and both families; so are the two accounting objects. All \
-            else stays: rules of others, and KUBE-FIREWALL, which the kubelet uses too. A chain that a rule of \
-            another program leads to cannot be removed; it is emptied and named, and the status is 1. Needs root, or \
-            CAP_NET_ADMIN in the node's network namespace.
+            it, from the tables of both iptables variants and both families; so are the two accounting objects, the \
+            tables of nftables mode, and the virtual servers of services, sets and the device kube-ipvs0 of ipvs \
+            mode, with the connections that go through them. All else stays: rules and virtual servers of others, and \
+            KUBE-FIREWALL, which the kubelet uses too. A chain that a rule of another program leads to cannot be \
+            removed; it is emptied and named, and the status is 1; so it is where another program uses a set, which \
+            stays as it is. Needs root, or CAP_NET_ADMIN in the node's network namespace.
             """)
 
-    @Option(help: "The mode whose rules are removed; without it, those of all modes. So far iptables and nftables.")
+    @Option(
+        help: """
+            The mode whose rules are removed: iptables, ipvs or nftables; without it, those of all modes. The chains \
+            that iptables and ipvs mode both have go with the mode that uses them.
+            """)
     var mode: ProxyMode?
 
     @Option(help: "The families to clean: ipv4, ipv6 or both.")
@@ -23,18 +29,23 @@ struct Cleanup: AsyncParsableCommand {
     @Option(help: "The iptables variant to clean, legacy or nft; without it, every one that is installed.")
     var variant: IPTablesVariant?
 
+    @Option(
+        name: .customLong("ipvs-exclude-cidrs"), parsing: .upToNextOption,
+        help: ArgumentHelp(
+            "Ranges of addresses whose virtual servers are another program's and stay.", valueName: "cidr"))
+    var excludedRanges: [CIDR] = []
+
     @Flag(help: "Prints what would be removed and removes nothing.")
     var dryRun = false
 
     func run() async throws {
-        guard mode != .ipvs else {
-            Console.report("switchyard: error: --mode ipvs: only iptables and nftables can be cleaned up so far")
-            throw ExitStatus.badInput
-        }
         var isComplete = true
         var hadWork = false
-        if mode != .iptables, variant == nil { hadWork = await cleanNFTables(&isComplete) }
+        let isOfVariant = variant != nil
+        if mode == nil || mode == .nftables, !isOfVariant { hadWork = await cleanNFTables(&isComplete) }
         if mode != .nftables { try await cleanIPTables(&isComplete, &hadWork) }
+        // Rules go first, as they use the sets.
+        if mode == nil || mode == .ipvs, !isOfVariant { await cleanIPVS(&isComplete, &hadWork) }
         if !hadWork, isComplete { Console.report("switchyard: there is nothing to remove") }
         if !isComplete { throw ExitStatus.failed }
     }
@@ -44,7 +55,8 @@ struct Cleanup: AsyncParsableCommand {
         for tools in await installedTools(&isComplete) {
             do throws(IPTablesError) {
                 let applier = IPTablesApplier(tools: tools)
-                let cleanup = try await dryRun ? applier.planCleanup() : applier.cleanUp()
+                let modes = mode.map { [$0] } ?? IPTablesCleanup.modes
+                let cleanup = try await dryRun ? applier.planCleanup(modes) : applier.cleanUp(modes)
                 seen.append(cleanup)
                 hadWork = hadWork || cleanup.hasWork
                 if dryRun { Console.write(cleanup.preview) } else { report(cleanup, &isComplete) }
@@ -53,6 +65,8 @@ struct Cleanup: AsyncParsableCommand {
                 isComplete = false
             }
         }
+        // Only rules of iptables mode count in them, and only there packets are routed to loopback.
+        guard mode != .ipvs else { return }
         let objects = Accounting.existing(Accounting.objectNames)
         hadWork = hadWork || !objects.isEmpty
         if dryRun {
@@ -126,15 +140,6 @@ struct Cleanup: AsyncParsableCommand {
 }
 
 extension IPTablesCleanup {
-    var place: String { "\(family.rawValue), \(variant.rawValue)" }
-
-    var counts: String {
-        let chains = tables.flatMap(\.chains)
-        return chains.count { !$0.isKept }.counted("chain") + ", "
-            + tables.reduce(0) { $0 + $1.ruleCount }.counted("rule") + " and "
-            + tables.reduce(0) { $0 + $1.jumps.count }.counted("jump")
-    }
-
     /// What a dry run prints; nothing where there is nothing.
     fileprivate var preview: String {
         guard !tables.isEmpty else { return "" }
@@ -150,9 +155,4 @@ extension IPTablesCleanup {
         }
         return lines.map { $0 + "\n" }.joined()
     }
-}
-
-extension Int {
-    /// `1 chain`, `2 chains`.
-    fileprivate func counted(_ noun: String) -> String { "\(self) \(noun)\(self == 1 ? "" : "s")" }
 }

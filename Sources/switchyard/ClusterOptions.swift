@@ -30,6 +30,7 @@ struct ClusterOptions: ParsableArguments {
 }
 
 extension ProxyMode: ExpressibleByArgument {}
+extension CIDR: ExpressibleByArgument {}
 
 /// The families that a command works on.
 enum FamilyChoice: String, CaseIterable, ExpressibleByArgument {

@@ -2,6 +2,7 @@ import BatchApplier
 import ChainRenderer
 import IPVSBackend
 import ProxyCore
+import SyncLoop
 
 // What the commands do in ipvs mode.
 
@@ -58,6 +59,8 @@ extension Apply {
         Console.report(
             "switchyard: \(family.rawValue): committed \(table.servicePortCount) service ports to ipvs in "
                 + "\(Int(milliseconds.rounded())) ms; \(changed) changes to virtual servers")
+        // Where virtual servers are missing, what served before goes on for them.
+        if report.refusals.isEmpty { await removeRemains(family, of: input, servedBy: .ipvs(tools.variant)) }
         return report.refusals.isEmpty
     }
 }
@@ -88,5 +91,54 @@ extension Finding {
         self.init(
             kind: kind, service: difference.service?.description, table: table, chain: difference.place.description,
             detail: difference.detail, wanted: difference.wanted, found: difference.found)
+    }
+}
+
+extension Cleanup {
+    /// Takes away what ipvs mode has beside its rules.
+    func cleanIPVS(_ isComplete: inout Bool, _ hadWork: inout Bool) async {
+        let cleaner = IPVSCleaner(excluding: excludedRanges)
+        let families = family.onThisNode("cleaned up")
+        var isDeviceGone = false
+        for family in families {
+            do throws(IPVSError) {
+                if dryRun {
+                    var found = try await cleaner.find(family)
+                    // It goes with the last addresses, those of the other family having gone before.
+                    if families.count > 1, family == families.last { found.sharesDevice = false }
+                    if isDeviceGone { found.hasDevice = false }
+                    isDeviceGone = isDeviceGone || found.takesDevice
+                    hadWork = hadWork || !found.isEmpty
+                    Console.write(found.preview)
+                } else {
+                    let report = try await cleaner.remove(family)
+                    hadWork = hadWork || !report.removed.isEmpty
+                    if !report.removed.isEmpty {
+                        Console.report("switchyard: \(family.rawValue) ipvs: removed \(report.removed.summary)")
+                    }
+                    for failure in report.failures {
+                        Console.report("switchyard: error: \(family.rawValue) ipvs: \(failure)")
+                        isComplete = false
+                    }
+                }
+            } catch {
+                Console.report("switchyard: error: \(family.rawValue) ipvs: \(error)")
+                isComplete = false
+            }
+        }
+    }
+}
+
+extension IPVSRemains {
+    /// What a dry run prints; nothing where there is nothing.
+    fileprivate var preview: String {
+        guard !isEmpty else { return "" }
+        var lines = ["\(family.rawValue) ipvs: \(summary)"]
+        lines += servers.keys.map {
+            "  virtual server \($0.protocol.lowercaseName) \($0.address) port \($0.port)"
+        }.sorted()
+        lines += sets.map { "  set \($0)" }
+        lines += addresses.map { "  address \($0)" }.sorted()
+        return lines.map { $0 + "\n" }.joined()
     }
 }

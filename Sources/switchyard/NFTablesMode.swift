@@ -36,7 +36,7 @@ extension ClusterInput {
 }
 
 extension Apply {
-    /// Commits the rules of nftables mode, and takes away those of iptables mode once they are there.
+    /// Commits the rules of nftables mode, and takes away what other modes have left once they are there.
     func applyNFTables(_ input: ClusterInput) async throws {
         do throws(NFTablesError) {
             // What holds for both families is said once.
@@ -52,6 +52,7 @@ extension Apply {
                 case .sharedMaps: try await applySharedMaps(input, family)
                 case .kubeProxy: try await applyKubeProxyLayout(input, family)
                 }
+                if !dryRun { await removeRemains(family, of: input, servedBy: .nftables) }
             } catch let error as NFTProgramError {
                 Console.report("switchyard: error: \(family.rawValue): \(error)")
                 failed = true
@@ -84,7 +85,7 @@ extension Apply {
         } catch {
             throw error.naming(objectOf: batch)
         }
-        await didCommit(table.servicePortCount, family, in: clock.now - start)
+        didCommit(table.servicePortCount, family, in: clock.now - start)
     }
 
     /// The kernel is told by nft, as the layout is there as text.
@@ -95,21 +96,14 @@ extension Apply {
         let clock = ContinuousClock()
         let start = clock.now
         try await program.commit(text)
-        await didCommit(count, family, in: clock.now - start)
+        didCommit(count, family, in: clock.now - start)
     }
 
-    private func didCommit(_ servicePortCount: Int, _ family: IPFamily, in duration: Duration) async {
+    private func didCommit(_ servicePortCount: Int, _ family: IPFamily, in duration: Duration) {
         let milliseconds = duration / .milliseconds(1)
         Console.report(
             "switchyard: \(family.rawValue): committed \(servicePortCount) service ports to nftables in "
                 + "\(Int(milliseconds.rounded())) ms")
-        for removal in await IPTablesRemains.remove(family) {
-            switch removal {
-            case .success(let cleanup):
-                Console.report("switchyard: \(cleanup.place): removed \(cleanup.counts), as nftables serves now")
-            case .failure(let error): Console.report("switchyard: warning: \(error)")
-            }
-        }
     }
 }
 

@@ -85,4 +85,28 @@ struct OwnedChainsTests {
         #expect(OwnedChains.contains("KUBE-PROXY-CANARY", in: .mangle))
         #expect(!OwnedChains.contains("KUBE-SERVICES", in: .mangle))
     }
+
+    @Test("chains belong to the mode that has them, or to both")
+    func modes() {
+        for (name, table, mode) in [
+            ("KUBE-SEP-ABC", IPTablesBatch.TableName.nat, ProxyMode.iptables), ("KUBE-NODEPORTS", .filter, .iptables),
+            ("KUBE-SERVICES", .filter, .iptables), ("KUBE-PROXY-CANARY", .mangle, .iptables),
+            ("KUBE-NODE-PORT", .filter, .ipvs), ("KUBE-SOURCE-RANGES-FIREWALL", .filter, .ipvs),
+            ("KUBE-LOAD-BALANCER", .nat, .ipvs), ("KUBE-SERVICES", .nat, nil), ("KUBE-PROXY-FIREWALL", .filter, nil),
+        ] {
+            #expect(OwnedChains.contains(name, in: table))
+            #expect(OwnedChains.mode(of: name, in: table) == mode, "\(name)")
+        }
+    }
+
+    @Test(
+        "the mode that serves is the one that KUBE-SERVICES leads to",
+        arguments: [
+            ("-j KUBE-NODEPORTS", ProxyMode.iptables), ("-j KUBE-SVC-ABC", .iptables), ("-j KUBE-NODE-PORT", .ipvs),
+            ("-j KUBE-MARK-MASQ", nil), ("-j ACCEPT", nil),
+        ])
+    func servingMode(_ rule: String, _ mode: ProxyMode?) {
+        let save = "*nat\n:KUBE-SERVICES - [0:0]\n[0:0] -A KUBE-SERVICES \(rule)\nCOMMIT\n"
+        #expect(IPTablesState(parsing: Array(save.utf8)).servingMode == mode)
+    }
 }

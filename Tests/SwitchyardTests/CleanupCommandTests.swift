@@ -19,6 +19,13 @@ extension Namespace {
         try ["iptables", "ip6tables"].map { try require(["\($0)-\(variant)-save", "-c"]) }.joined()
     }
 
+    /// Without counters, in an order of its own.
+    fileprivate func chainsAndRules(_ variant: String) throws -> [String] {
+        try save(variant).split(separator: "\n").filter { !$0.hasPrefix("#") }.map { line in
+            line.split(separator: " ").filter { !$0.hasPrefix("[") }.joined(separator: " ")
+        }.sorted()
+    }
+
     fileprivate func restore(_ program: String, _ text: String) throws {
         try require([program + "-restore", "--noflush", "--counters"], input: text)
     }
@@ -182,7 +189,7 @@ struct CleanupCommandTests {
 
             """
         try namespace.restore("iptables-\(variant)", text)
-        let result = try namespace.cleanup("--mode", "iptables", "--family", "ipv4", "--variant", variant)
+        let result = try namespace.cleanup("--family", "ipv4", "--variant", variant)
         #expect(result.status == 0, "\(result.errors)")
         let left = try namespace.require(["iptables-\(variant)-save"]).split(separator: "\n").filter {
             $0.contains("KUBE-")
@@ -208,12 +215,56 @@ struct CleanupCommandTests {
         #expect(try namespace.require(["iptables-nft-save"]).contains("KUBE-SVC-"))
     }
 
-    @Test("a mode that is not built is bad input")
-    func otherMode() throws {
+    @Test(
+        "of the two modes that share chains, only what the one asked for has left goes", arguments: ["legacy", "nft"])
+    func otherMode(_ variant: String) throws {
         let namespace = try Namespace()
-        try namespace.apply("yaobank", "nft")
+        try namespace.apply("yaobank", variant)
+        let served = try namespace.chainsAndRules(variant)
+        // Chains of ipvs mode, a jump to one, and a jump to a shared chain as only ipvs mode writes it.
+        let leftovers = """
+            *filter
+            :KUBE-IPVS-FILTER - [0:0]
+            :KUBE-SOURCE-RANGES-FIREWALL - [0:0]
+            -A INPUT -m comment --comment "kubernetes ipvs access filter" -j KUBE-IPVS-FILTER
+            -A INPUT -m comment --comment "kube-proxy firewall rules" -j KUBE-PROXY-FIREWALL
+            COMMIT
+            *nat
+            :KUBE-NODE-PORT - [0:0]
+            -A KUBE-NODE-PORT -j KUBE-MARK-MASQ
+            COMMIT
+
+            """
+        try namespace.restore("iptables-\(variant)", leftovers)
+        let preview = try namespace.cleanup("--mode", "ipvs", "--dry-run")
+        #expect(preview.status == 0, "\(preview.errors)")
+        #expect(preview.output.hasPrefix("IPv4, \(variant): 3 chains, 1 rule and 2 jumps\n"), "\(preview.output)")
         let result = try namespace.cleanup("--mode", "ipvs")
-        #expect(result.status == 2 && result.errors.contains("ipvs"))
-        #expect(try namespace.require(["iptables-nft-save"]).contains("KUBE-SVC-"))
+        #expect(result.status == 0 && result.errors.contains("IPv4, \(variant): removed 3 chains"), "\(result.errors)")
+        #expect(try namespace.chainsAndRules(variant) == served)
+        #expect(try namespace.cleanup("--mode", "ipvs").errors.contains("there is nothing to remove"))
+
+        // As ipvs mode has the chains that both have.
+        let ipvs = """
+            *nat
+            :KUBE-SERVICES - [0:0]
+            :KUBE-NODE-PORT - [0:0]
+            -A KUBE-SERVICES -m addrtype --dst-type LOCAL -j KUBE-NODE-PORT
+            COMMIT
+            *filter
+            :KUBE-FORWARD - [0:0]
+            COMMIT
+
+            """
+        try namespace.restore("iptables-\(variant)", ipvs)
+        #expect(try namespace.cleanup("--mode", "iptables").status == 0)
+        let left = try namespace.require(["iptables-\(variant)-save"]).split(separator: "\n").filter {
+            $0.hasPrefix(":KUBE-")
+        }
+        #expect(
+            left.map { String($0.dropFirst().prefix { $0 != " " }) }.sorted() == [
+                "KUBE-FIREWALL", "KUBE-FORWARD", "KUBE-MARK-MASQ", "KUBE-NODE-PORT", "KUBE-POSTROUTING",
+                "KUBE-PROXY-FIREWALL", "KUBE-SERVICES",
+            ])
     }
 }

@@ -69,10 +69,10 @@ struct Stream {
             }
         }
     }
+}
 
-    private func millisecondsSinceEpoch() -> Int {
-        var now = timespec()
-        clock_gettime(CLOCK_REALTIME, &now)
-        return now.tv_sec * 1000 + now.tv_nsec / 1_000_000
-    }
+func millisecondsSinceEpoch() -> Int {
+    var now = timespec()
+    clock_gettime(CLOCK_REALTIME, &now)
+    return now.tv_sec * 1000 + now.tv_nsec / 1_000_000
 }

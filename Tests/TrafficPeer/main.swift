@@ -9,6 +9,7 @@ let usage = """
       traffic-peer ask --tcp|--udp HOST PORT [--count N] [--source ADDRESS]... [--timeout MS] [--every MS] [--http]
           [--summary]
       traffic-peer storm --tcp HOST PORT [--count N] --source ADDRESS...
+      traffic-peer visit [--every MS] [--timeout MS] --tcp HOST PORT...
       traffic-peer stream [--interval MS] --udp|--tcp HOST PORT...
 
     serve prints "ready", then answers each connection or datagram with "NAME ADDRESS-OF-PEER". On a port to hold it
@@ -18,6 +19,8 @@ let usage = """
     Attempts follow each other at once, or begin --every so many milliseconds. After three timeouts in a row it gives up.
     storm connects N times from each source, one connection after the other as fast as it can, and ends with a count and
     an answer per line.
+    visit opens a connection --every so many milliseconds to one server after the other until standard input ends, says at
+    once which came to nothing, and ends with a count and an answer per line and the longest time.
     stream asks every server once in each interval, each over one socket, until it is ended; a line per answer:
     milliseconds since the epoch, the server's number from 0, and its name, refused, timeout, unreachable or closed.
 
@@ -175,6 +178,20 @@ func storm(_ words: inout Words) {
     Storm(server: server, sources: sources, count: count).run()
 }
 
+func visit(_ words: inout Words) {
+    var visits = Visits()
+    while let word = words.next() {
+        switch word {
+        case "--tcp": visits.servers.append(words.address(of: word))
+        case "--every": visits.period = words.number(of: word)
+        case "--timeout": visits.timeout = words.number(of: word)
+        default: fail("unknown option \(word)")
+        }
+    }
+    if visits.servers.isEmpty { fail("visit needs --tcp with a host and a port") }
+    visits.run()
+}
+
 func stream(_ words: inout Words) -> Never {
     var stream = Stream()
     while let word = words.next() {
@@ -197,6 +214,7 @@ switch words.next() {
 case "serve": serve(&words)
 case "ask": ask(&words)
 case "storm": storm(&words)
+case "visit": visit(&words)
 case "stream": stream(&words)
-default: fail("say serve, ask, storm or stream")
+default: fail("say serve, ask, storm, visit or stream")
 }

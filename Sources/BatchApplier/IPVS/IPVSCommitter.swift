@@ -58,15 +58,27 @@ public struct IPVSCommitter: Sendable {
             let refused = try await sets.add(change.entries, to: change.set.name(family))
             report.note(refused) { .entry(change.entries[$0], change.set) }
         }
-        if let rules = batch.rules {
-            report.warnings = try await self.rules.apply(
-                rules.leavingOut(sets: missing.map { $0.name(family) })
-            ).warnings
+        // Rules of iptables mode take the packets of services until ours stand in their place: by then virtual servers
+        // have to be there. Where nothing served before, a connection that came before our rules would never be
+        // masqueraded.
+        let rules = batch.rules?.leavingOut(sets: missing.map { $0.name(family) })
+        let replacesIPTables = rules != nil ? await self.rules.servingMode() == .iptables : false
+        if replacesIPTables {
+            // Without one of the settings no connection of IPVS is masqueraded.
+            report.warnings = await self.rules.access.set(rules?.sysctls ?? [])
+        } else if let rules {
+            report.warnings = try await self.rules.apply(rules).warnings
         }
         if let timeouts = batch.timeouts { try await servers.set(timeouts) }
         report.note(try await servers.perform(batch.serverChanges)) { .server(batch.serverChanges[$0].key) }
         if !batch.neededSets.isEmpty || !batch.addedAddresses.isEmpty { try await device.ensure() }
         report.note(try await device.add(batch.addedAddresses)) { .address(batch.addedAddresses[$0]) }
+        if replacesIPTables, var rules {
+            // The rules of table nat that were there go on until it is its turn: those of table filter that go with them
+            // would drop what is not translated any more.
+            rules.tables.sort { $0.name == .filter && $1.name != .filter }
+            report.warnings += try await self.rules.apply(rules).warnings
+        }
         report.note(try await servers.perform(batch.serverRemovals)) { .server(batch.serverRemovals[$0].key) }
         report.note(try await device.delete(batch.removedAddresses)) { .address(batch.removedAddresses[$0]) }
         for change in batch.removedEntries where !missing.contains(change.set) {

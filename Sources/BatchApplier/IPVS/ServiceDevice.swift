@@ -42,6 +42,11 @@ public actor ServiceDevice {
         return isMade
     }
 
+    /// True if it is there and is a dummy.
+    public func exists() throws(IPVSError) -> Bool {
+        try withSocket { socket throws(NetlinkError) in try Self.find(name, &socket) }?.kind == DeviceMessages.kind
+    }
+
     /// Its addresses of a family; none where it is not there. Networks, and an IPv6 address that the kernel gave it,
     /// are passed over.
     public func list(_ family: IPFamily) throws(IPVSError) -> Set<IPAddress> {

@@ -117,11 +117,7 @@ extension IPVSTable {
 
     /// True for a virtual server that this table may delete.
     func isOurs(_ key: VirtualServer.Key, in found: IPVSKernelState) -> Bool {
-        guard !settings.excludedRanges.contains(where: { $0.contains(key.address) }) else { return false }
-        if found.addresses?.contains(key.address) == true { return true }
-        guard settings.nodeAddresses.contains(key.address) else { return false }
-        let (set, entry) = key.asNodePort
-        return found.sets[set]?.entries.contains(entry) == true
+        found.isOurs(key, nodeAddresses: settings.nodeAddresses, excluding: settings.excludedRanges)
     }
 }
 

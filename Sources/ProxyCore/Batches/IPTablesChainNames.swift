@@ -10,6 +10,10 @@ package enum IPTablesChainNames {
         "KUBE-NODE-PORT", "KUBE-LOAD-BALANCER", "KUBE-SOURCE-RANGES-FIREWALL", "KUBE-IPVS-FILTER",
         "KUBE-IPVS-OUT-FILTER",
     ]
+    /// The chains of table nat, and of table filter, that iptables mode and ipvs mode have alike.
+    package static let ofBothModes: (nat: Set<String>, filter: Set<String>) = (
+        ["KUBE-SERVICES", "KUBE-POSTROUTING", "KUBE-MARK-MASQ"], ["KUBE-FORWARD", "KUBE-PROXY-FIREWALL"]
+    )
     /// The chain that drops other hosts' packets to loopback addresses. The kubelet makes the same.
     package static let loopbackGuard = "KUBE-FIREWALL"
     /// An empty chain by which kube-proxy sees that a table was flushed.

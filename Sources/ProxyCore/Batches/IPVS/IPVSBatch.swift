@@ -57,4 +57,20 @@ public struct IPVSKernelState: Hashable, Sendable {
         self.sets = sets
         self.addresses = addresses
     }
+
+    /// True for a virtual server that ipvs mode has made, ours or a kube-proxy's: one whose address is on
+    /// `kube-ipvs0`, or one of a node's address whose port is in a set of node ports.
+    ///
+    /// - Parameters:
+    ///   - nodeAddresses: those that the node has without `kube-ipvs0`.
+    ///   - excluded: ranges in which every virtual server is another program's.
+    package func isOurs(
+        _ key: VirtualServer.Key, nodeAddresses: Set<IPAddress>, excluding excluded: [CIDR]
+    ) -> Bool {
+        guard !excluded.contains(where: { $0.contains(key.address) }) else { return false }
+        if addresses?.contains(key.address) == true { return true }
+        guard nodeAddresses.contains(key.address) else { return false }
+        let (set, entry) = key.asNodePort
+        return sets[set]?.entries.contains(entry) == true
+    }
 }

@@ -1,0 +1,126 @@
+import Foundation
+import Glibc
+import TestSupport
+
+/// A node that is served in one mode after the other, while clients open connections all the time: a pod, a host
+/// outside, and the node itself.
+final class ModeChangeLab {
+    /// How a node is served.
+    struct Serving: Hashable, CustomStringConvertible {
+        var mode: String
+        var variant = "legacy"
+
+        static let iptables = Serving(mode: "iptables")
+        static let iptablesNFT = Serving(mode: "iptables", variant: "nft")
+        static let ipvs = Serving(mode: "ipvs")
+        static let ipvsNFT = Serving(mode: "ipvs", variant: "nft")
+        static let nftables = Serving(mode: "nftables")
+
+        var description: String { mode == "nftables" ? mode : "\(mode) (\(variant))" }
+    }
+
+    private static let clients = [TrafficCluster.pod, TrafficCluster.friend, TrafficCluster.node]
+    private let lab: TrafficLab
+    let node: Namespace
+    private let folder: URL
+    private var visitors: [String: Visitor] = [:]
+
+    init() throws {
+        lab = try TrafficLab(
+            node: .init("node", TrafficCluster.node.addresses),
+            hosts: TrafficCluster.servers + [TrafficCluster.pod, TrafficCluster.friend, TrafficCluster.world])
+        node = lab.namespace(of: "node")
+        folder = Command.temporaryDirectory.appending(path: "modes-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        try Data(TrafficCluster.manifests.utf8).write(to: folder.appending(path: "cluster.yaml"))
+        try Data(TrafficCluster.configuration.utf8).write(to: folder.appending(path: "configuration.yaml"))
+    }
+
+    /// To be called once.
+    func close() {
+        visitors.values.forEach { _ = $0.stop() }
+        lab.close()
+        try? FileManager.default.removeItem(at: folder)
+    }
+
+    func apply(_ serving: Serving) throws -> Command.Result {
+        let variant = serving.mode == "nftables" ? [] : ["--variant", serving.variant]
+        return try node.run(
+            [BuiltProducts.switchyard, "apply", "--mode", serving.mode] + variant
+                + ["-f", folder.appending(path: "cluster.yaml").path]
+                + ["--config", folder.appending(path: "configuration.yaml").path])
+    }
+
+    // MARK: Clients
+
+    /// What every mode treats alike, for every client: a cluster IP, an external IP and a node port; a load-balancer IP
+    /// for those in its source ranges.
+    private static func servers(for client: String) -> [(address: String, port: UInt16)] {
+        TrafficCluster.Family.allCases.flatMap { family in
+            let (plain, ranges) = (TrafficCluster.plain, TrafficCluster.ranges)
+            let servers = [
+                (family.of(plain.clusterIPs), 80), (family.of(plain.externalIPs), 80),
+                (family.of(TrafficCluster.node.addresses), plain.nodePort),
+            ]
+            return client == TrafficCluster.friend.name
+                ? servers + [(family.of(ranges.loadBalancerIPs), UInt16(80))] : servers
+        }
+    }
+
+    func startVisits(every milliseconds: Int) throws {
+        for client in Self.clients {
+            let servers = Self.servers(for: client.name).flatMap { ["--tcp", $0.address, "\($0.port)"] }
+            let command = [BuiltProducts.trafficPeer, "visit", "--every", "\(milliseconds)"] + servers
+            visitors[client.name] = try Visitor(
+                lab.inside(client.name, command), output: folder.appending(path: client.name))
+        }
+    }
+
+    /// Ends the visits. Returns how many there were, and what came of those that did not lead to an endpoint.
+    func stopVisits() -> (count: Int, longest: Int, failures: [String]) {
+        var (total, longest) = (0, 0)
+        var failures: [String] = []
+        for (client, visitor) in visitors {
+            for line in visitor.stop().split(separator: "\n") {
+                let words = line.split(separator: "\t").map(String.init)
+                switch words.first {
+                case "count" where words.count == 3:
+                    total += Int(words[1]) ?? 0
+                    let isEndpoint = TrafficCluster.all.contains(words[2])
+                    if !isEndpoint { failures.append("\(client): \(words[1]) times \(words[2])") }
+                case "longest" where words.count == 2: longest = max(longest, Int(words[1]) ?? 0)
+                default: failures.append("\(client): \(line)")
+                }
+            }
+        }
+        visitors = [:]
+        return (total, longest, failures)
+    }
+}
+
+/// A process that visits servers until it is told to stop.
+private final class Visitor {
+    private let pid: pid_t
+    private let input: Int32
+    private let output: URL
+    private var text: String?
+
+    init(_ command: [String], output: URL) throws {
+        let pipe = try Command.pipe()
+        let file = open(output.path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
+        defer { [pipe.reading, file].forEach { Glibc.close($0) } }
+        pid = try Command.start(command, descriptors: [pipe.reading, file, file])
+        input = pipe.writing
+        self.output = output
+    }
+
+    /// Returns what it printed.
+    func stop() -> String {
+        if let text { return text }
+        Glibc.close(input)
+        Command.wait(for: pid)
+        let printed = (try? Data(contentsOf: output)).map { String(decoding: $0, as: UTF8.self) } ?? ""
+        text = printed
+        return printed
+    }
+}
