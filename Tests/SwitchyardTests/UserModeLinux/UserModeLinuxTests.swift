@@ -10,7 +10,7 @@ struct UserModeLinuxTests {
         try await UserModeLinux.run(suites: [
             "BatchApplierTests.IPVSApplierTests", "SwitchyardTests.IPVSKernelTests",
             "SwitchyardTests.IPVSReadBackTests",
-            "SwitchyardTests.IPVSApplyTests", "SwitchyardTests.IPVSDiffTests",
+            "SwitchyardTests.IPVSApplyTests", "SwitchyardTests.IPVSDiffTests", "SwitchyardTests.IPVSCheckTests",
         ])
     }
 
