@@ -10,8 +10,11 @@ struct UserModeLinuxTests {
         try await UserModeLinux.run(suites: [
             "BatchApplierTests.IPVSApplierTests", "SwitchyardTests.IPVSKernelTests",
             "SwitchyardTests.IPVSReadBackTests",
-            "SwitchyardTests.IPVSApplyTests", "SwitchyardTests.IPVSDiffTests", "SwitchyardTests.IPVSDaemonTests",
+            "SwitchyardTests.IPVSApplyTests",
+            "SwitchyardTests.IPVSDiffTests",
+            "SwitchyardTests.IPVSDaemonTests",
             "SwitchyardTests.IPVSCleanupTests",
+            "SwitchyardTests.IPVSCheckTests",
         ])
     }
 
