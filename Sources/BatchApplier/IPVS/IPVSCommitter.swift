@@ -50,6 +50,7 @@ public struct IPVSCommitter: Sendable {
         if let timeouts = batch.timeouts { try await servers.set(timeouts) }
         refused += try await servers.perform(batch.serverChanges)
         if !batch.neededSets.isEmpty || !batch.addedAddresses.isEmpty { try await device.ensure() }
+        if !batch.neededSets.isEmpty, batch.family == .ipv6 { refused += try await device.deprecateAddresses() }
         refused += try await device.add(batch.addedAddresses)
         refused += try await servers.perform(batch.serverRemovals)
         refused += try await device.delete(batch.removedAddresses)
