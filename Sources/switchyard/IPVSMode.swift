@@ -38,6 +38,7 @@ extension Apply {
     /// Returns whether the kernel took all of it.
     private func applyIPVS(_ input: ClusterInput, _ family: IPFamily, _ tools: IPTablesTools) async throws -> Bool {
         let table = input.ipvsTable(family, facts: await HostFacts(ofThisNode: tools))
+        warnOfAddressesElsewhere(table, family)
         let committer = IPVSCommitter(tools: tools)
         let clock = ContinuousClock()
         let start = clock.now
@@ -45,10 +46,13 @@ extension Apply {
         let changed = batch.serverChanges.count + batch.serverRemovals.count
         var report = try await committer.commit(batch)
         if !batch.serverRemovals.isEmpty {
-            // What was given weight 0 and has no connections goes now; the rest stays until it is applied again.
-            batch = table.batch(from: try await committer.list(family))
-            batch.neededSets = []
-            batch.rules = nil
+            // What was given weight 0 and has no connections goes now; the rest stays until it is applied again. What was
+            // refused is not tried again.
+            let left = table.batch(from: try await committer.list(family))
+            batch = IPVSBatch(family: family)
+            batch.serverRemovals = left.serverRemovals
+            batch.removedAddresses = left.removedAddresses
+            batch.removedEntries = left.removedEntries
             report.refusals += try await committer.commit(batch).refusals
         }
         for sentence in report.warnings { Console.report("switchyard: warning: \(family.rawValue): \(sentence)") }
@@ -58,5 +62,20 @@ extension Apply {
             "switchyard: \(family.rawValue): committed \(table.servicePortCount) service ports to ipvs in "
                 + "\(Int(milliseconds.rounded())) ms; \(changed) changes to virtual servers")
         return report.refusals.isEmpty
+    }
+
+    /// A cluster IP that the node has anyway is left where it is, as an external IP may be; but nobody means it to be so.
+    private func warnOfAddressesElsewhere(_ table: IPVSTable, _ family: IPFamily) {
+        let elsewhere = ServiceDevice().addressesElsewhere()
+        let clusterIPs = table.entries(.clusterIPs).compactMap { entry -> IPAddress? in
+            if case .addressAndPort(let key) = entry { key.address } else { nil }
+        }
+        for address in Set(clusterIPs).sorted(by: { $0.description < $1.description }) {
+            guard let device = elsewhere[address] else { continue }
+            Console.report(
+                "switchyard: warning: \(family.rawValue): the cluster IP \(address) is an address of the device \(device) "
+                    + "too: it is served there and not put on \(ServiceDevice.kubeProxyName), and what the node has on "
+                    + "its other ports can be reached through it")
+        }
     }
 }

@@ -48,7 +48,7 @@ public struct IPVSCommitter: Sendable {
         }
         if let rules = batch.rules { warnings = try await self.rules.apply(rules).warnings }
         if let timeouts = batch.timeouts { try await servers.set(timeouts) }
-        refused += try await servers.perform(batch.serverChanges)
+        refused += try await servers.perform(batch.serverChanges).withoutConsequences(of: batch.serverChanges)
         if !batch.neededSets.isEmpty || !batch.addedAddresses.isEmpty { try await device.ensure() }
         if !batch.neededSets.isEmpty, batch.family == .ipv6 { refused += try await device.deprecateAddresses() }
         refused += try await device.add(batch.addedAddresses)
@@ -57,7 +57,7 @@ public struct IPVSCommitter: Sendable {
         for change in batch.removedEntries {
             refused += try await sets.delete(change.entries, from: change.set.name(batch.family))
         }
-        return Report(refusals: refused.map(\.error.sentence), warnings: warnings)
+        return Report(refusals: refused.sentences, warnings: warnings)
     }
 
     /// Fills a set aside and lets it take the name of the one that is there.
