@@ -11,9 +11,9 @@ public struct IPVSTable: Sendable {
     private var entryUses: [IPSet: UseCounts<IPSetEntry>] = [:]
     /// The service ports with load-balancer IPs that the node itself may not use.
     private var refusing: Set<ServicePortName> = []
-    /// Addresses of services that the node has without us, each with a service port that wants it: they stay where they
-    /// are.
-    public private(set) var addressesElsewhere: [IPAddress: ServicePortName] = [:]
+    /// Cluster IPs that the node has without us, each with a service port of it: they stay where they are, as an external
+    /// IP may, but nobody means them to be there.
+    public private(set) var clusterIPsElsewhere: [IPAddress: ServicePortName] = [:]
     /// What may have to be done since the last batch.
     var touched = TouchedParts()
     var mirror = KernelMirror()
@@ -50,8 +50,8 @@ public struct IPVSTable: Sendable {
             for key in new.servers.keys { servers.add(name, to: key) }
             count(new, 1)
         }
-        for address in old?.addressesElsewhere ?? [] { addressesElsewhere[address] = nil }
-        for address in new?.addressesElsewhere ?? [] { addressesElsewhere[address] = name }
+        if let address = old?.clusterIPElsewhere { clusterIPsElsewhere[address] = nil }
+        if let address = new?.clusterIPElsewhere { clusterIPsElsewhere[address] = name }
         if new?.refusals.isEmpty == false { refusing.insert(name) } else { refusing.remove(name) }
     }
 

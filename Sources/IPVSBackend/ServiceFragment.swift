@@ -6,8 +6,8 @@ struct ServiceFragment: Hashable {
     private(set) var entries: [IPSet: Set<IPSetEntry>] = [:]
     /// Those to be put on the node.
     private(set) var addresses: Set<IPAddress> = []
-    /// Those that the node has already, on another device.
-    private(set) var addressesElsewhere: Set<IPAddress> = []
+    /// The cluster IP where the node has it already, on another device.
+    private(set) var clusterIPElsewhere: IPAddress?
     /// The load-balancer IPs that the node itself may not use, in their order.
     private(set) var refusals: [VirtualServer.Key] = []
 
@@ -28,10 +28,7 @@ struct ServiceFragment: Hashable {
         }
         func key(_ address: IPAddress) -> VirtualServer.Key { .init(address, plan.name.protocol, plan.port) }
         func own(_ address: IPAddress) {
-            guard !settings.nodeAddresses.contains(address) else {
-                addressesElsewhere.insert(address)
-                return
-            }
+            guard !settings.nodeAddresses.contains(address) else { return }
             addresses.insert(address)
             add(.address(address), to: .serviceAddresses)
         }
@@ -39,6 +36,7 @@ struct ServiceFragment: Hashable {
         let clusterIP = key(plan.clusterIP)
         serve(clusterIP, plan.internalTraffic)
         own(plan.clusterIP)
+        if settings.nodeAddresses.contains(plan.clusterIP) { clusterIPElsewhere = plan.clusterIP }
         add(.addressAndPort(clusterIP), to: .clusterIPs)
         if let traffic = plan.externalTraffic {
             for address in plan.externalIPs {

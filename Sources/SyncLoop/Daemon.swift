@@ -150,7 +150,7 @@ public struct Daemon: ServiceLifecycle.Service {
         let kernel = IPVSKernel(
             family: family, node: IPVSCommitter(tools: tools, access: access), logger: logger,
             serversToLookAt: { await model.read(family) { $0.serversToLookAt } ?? [] },
-            addressesElsewhere: { await model.read(family) { $0.addressesElsewhere } ?? [:] },
+            clusterIPsElsewhere: { await model.read(family) { $0.clusterIPsElsewhere } ?? [:] },
             takeOver: { await remains.takeOver() })
         let configuration = options.configuration.ipvs
         return ServedFamily(

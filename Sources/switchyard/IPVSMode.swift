@@ -40,6 +40,7 @@ extension Apply {
     /// Returns whether the kernel took all of it.
     private func applyIPVS(_ input: ClusterInput, _ family: IPFamily, _ tools: IPTablesTools) async throws -> Bool {
         var table = input.ipvsTable(family, facts: await HostFacts(ofThisNode: tools))
+        warnOfAddressesElsewhere(table, family)
         let committer = IPVSCommitter(tools: tools)
         let clock = ContinuousClock()
         let start = clock.now
@@ -54,13 +55,8 @@ extension Apply {
         // What was given weight 0 and has no connections goes now; the rest stays until it is applied again.
         table.takeOver(.servers(try await committer.look(at: table.serversToLookAt)))
         if let batch = table.nextBatch() { report.refusals = try await committer.commit(batch).refusals }
-        for (address, service) in table.addressesElsewhere.sorted(by: { $0.value < $1.value }) {
-            Console.report(
-                "switchyard: note: \(family.rawValue): \(address) of \(service) is on another device of this node "
-                    + "already, where it stays")
-        }
         for sentence in report.warnings { Console.report("switchyard: warning: \(family.rawValue): \(sentence)") }
-        for refusal in report.refusals { Console.report("switchyard: error: \(family.rawValue): \(refusal.sentence)") }
+        for sentence in report.refusals.sentences { Console.report("switchyard: error: \(family.rawValue): \(sentence)") }
         let milliseconds = (clock.now - start) / .milliseconds(1)
         Console.report(
             "switchyard: \(family.rawValue): committed \(table.servicePortCount) service ports to ipvs in "
@@ -68,6 +64,18 @@ extension Apply {
         // Where virtual servers are missing, what served before goes on for them.
         if report.refusals.isEmpty { await removeRemains(family, of: input, servedBy: .ipvs(tools.variant)) }
         return report.refusals.isEmpty
+    }
+
+    /// A cluster IP that the node has anyway is left where it is, as an external IP may be; but nobody means it to be so.
+    private func warnOfAddressesElsewhere(_ table: IPVSTable, _ family: IPFamily) {
+        let elsewhere = ServiceDevice().addressesElsewhere()
+        for address in table.clusterIPsElsewhere.keys.sorted(by: { $0.description < $1.description }) {
+            guard let device = elsewhere[address] else { continue }
+            Console.report(
+                "switchyard: warning: \(family.rawValue): the cluster IP \(address) is an address of the device \(device) "
+                    + "too: it is served there and not put on \(ServiceDevice.kubeProxyName), and what the node has on "
+                    + "its other ports can be reached through it")
+        }
     }
 }
 

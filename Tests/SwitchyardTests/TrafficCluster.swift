@@ -34,9 +34,9 @@ enum TrafficCluster {
         "crowd", (1...20).map { "203.0.113.\(20 + $0)" } + (1...20).map { "2001:db8:cafe::1:\($0)" })
     /// web-1 runs on this node.
     static let servers = [
-        TrafficLab.Host("web-1", ["10.180.1.9", "fd00:10:180:1::9"], tcp: [8080], udp: [8080]),
-        TrafficLab.Host("web-2", ["10.180.0.9", "fd00:10:180::9"], tcp: [8080], udp: [8080]),
-        TrafficLab.Host("web-3", ["10.180.2.9", "fd00:10:180:2::9"], tcp: [8080], udp: [8080]),
+        TrafficLab.Host("web-1", ["10.180.1.9", "fd00:10:180:1::9"], tcp: [8080], udp: [8080], held: [9090]),
+        TrafficLab.Host("web-2", ["10.180.0.9", "fd00:10:180::9"], tcp: [8080], udp: [8080], held: [9090]),
+        TrafficLab.Host("web-3", ["10.180.2.9", "fd00:10:180:2::9"], tcp: [8080], udp: [8080], held: [9090]),
     ]
     static let all: Set = ["web-1", "web-2", "web-3"]
 
@@ -46,15 +46,21 @@ enum TrafficCluster {
         var name: String
         var number: Int
         var servers: [Int] = [1, 2, 3]
+        /// A `ClusterIP` has its cluster IPs alone.
         var type = "NodePort"
+        /// Addresses that no host has, a pair of both families for each.
+        var otherEndpoints: [[String]] = []
         /// More lines of the specification.
         var settings: [String] = []
 
         static let port: UInt16 = 80
+        /// Of TCP connections that their servers keep open.
+        static let heldPort: UInt16 = 90
         var clusterIPs: [String] { ["172.30.1.\(number)", "fd00:10:96::\(number)"] }
         var externalIPs: [String] { ["192.168.99.\(number)", "2001:db8:99::\(number)"] }
         var loadBalancerIPs: [String] { ["1.2.3.\(number)", "2001:db8:77::\(number)"] }
         var nodePort: UInt16 { UInt16(31000 + number) }
+        var heldNodePort: UInt16 { UInt16(32000 + number) }
     }
 
     /// Any traffic to any endpoint.
@@ -70,6 +76,10 @@ enum TrafficCluster {
         settings: [
             "loadBalancerSourceRanges: ['203.0.113.0/25', '192.168.0.0/24', '2001:db8:cafe::/64', '2001:db8::/64']"
         ])
+    /// Its ranges leave the node itself out.
+    static let closed = Service(
+        name: "closed", number: 10, type: "LoadBalancer",
+        settings: ["loadBalancerSourceRanges: ['203.0.113.0/25', '2001:db8:cafe::/64']"])
     static let empty = Service(name: "empty", number: 5, servers: [])
     static let sticky = Service(
         name: "sticky", number: 6,
@@ -81,18 +91,23 @@ enum TrafficCluster {
     static let nowhere = Service(
         name: "nowhere", number: 9, servers: [2, 3], settings: ["internalTrafficPolicy: Local"])
 
-    static let services = [plain, local, away, ranges, empty, sticky, mirror, inside, nowhere]
+    static let services = [plain, local, away, ranges, closed, empty, sticky, mirror, inside, nowhere]
 
-    static let configuration = """
+    /// - Parameter scheduler: of ipvs mode.
+    static func configuration(scheduler: String = "") -> String {
+        // The kernel remembers a flow of UDP for five minutes, and its client's endpoint with it.
+        """
         apiVersion: kubeproxy.config.k8s.io/v1alpha1
         kind: KubeProxyConfiguration
         mode: iptables
         hostnameOverride: node1
         clusterCIDR: 10.180.0.0/16,fd00:10:180::/48
+        ipvs: { scheduler: '\(scheduler)', udpTimeout: 1s }
 
         """
+    }
 
-    static var manifests: String {
+    static func manifests(_ services: [Service] = services) -> String {
         ([nodeManifest, serviceCIDRManifest] + services.flatMap(manifests(of:))).joined(separator: "---\n")
     }
 
@@ -126,6 +141,9 @@ enum TrafficCluster {
             let ingress = service.loadBalancerIPs.map { "{ ip: '\($0)' }" }.joined(separator: ", ")
             status = "status: { loadBalancer: { ingress: [\(ingress)] } }\n"
         }
+        let isInner = service.type == "ClusterIP"
+        let externalIPs = isInner ? "" : "\n  externalIPs: \(quoted(service.externalIPs))"
+        func nodePort(_ port: UInt16) -> String { isInner ? "" : ", nodePort: \(port)" }
         let object = """
             apiVersion: v1
             kind: Service
@@ -135,11 +153,11 @@ enum TrafficCluster {
               clusterIP: '\(service.clusterIPs[0])'
               clusterIPs: \(quoted(service.clusterIPs))
               ipFamilies: [IPv4, IPv6]
-              ipFamilyPolicy: RequireDualStack
-              externalIPs: \(quoted(service.externalIPs))\(settings)
+              ipFamilyPolicy: RequireDualStack\(externalIPs)\(settings)
               ports:
-              - { name: tcp, protocol: TCP, port: 80, targetPort: 8080, nodePort: \(service.nodePort) }
-              - { name: udp, protocol: UDP, port: 80, targetPort: 8080, nodePort: \(service.nodePort) }
+              - { name: tcp, protocol: TCP, port: 80, targetPort: 8080\(nodePort(service.nodePort)) }
+              - { name: udp, protocol: UDP, port: 80, targetPort: 8080\(nodePort(service.nodePort)) }
+              - { name: held, protocol: TCP, port: 90, targetPort: 9090\(nodePort(service.heldNodePort)) }
             \(status)
             """
         return [object] + Family.allCases.map { slice(of: service, $0) }
@@ -150,6 +168,9 @@ enum TrafficCluster {
             let address = family.of(servers[number - 1].addresses)
             return "\n- { addresses: ['\(address)'], conditions: { ready: true }, nodeName: node\(number) }"
         }
+        let others = service.otherEndpoints.map {
+            "\n- { addresses: ['\(family.of($0))'], conditions: { ready: true }, nodeName: node2 }"
+        }
         return """
             apiVersion: discovery.k8s.io/v1
             kind: EndpointSlice
@@ -158,10 +179,11 @@ enum TrafficCluster {
               name: \(service.name)-\(family)
               labels: { kubernetes.io/service-name: \(service.name) }
             addressType: \(family == .ipv4 ? "IPv4" : "IPv6")
-            endpoints:\(endpoints.isEmpty ? " []" : endpoints.joined())
+            endpoints:\(endpoints.isEmpty ? " []" : (endpoints + others).joined())
             ports:
             - { name: tcp, protocol: TCP, port: 8080 }
             - { name: udp, protocol: UDP, port: 8080 }
+            - { name: held, protocol: TCP, port: 9090 }
 
             """
     }

@@ -2,64 +2,62 @@ import Glibc
 import TestSupport
 import Testing
 
-/// Gives a suite one lab for each variant of iptables and one for nftables mode, with the rules of `TrafficCluster` applied in its node.
+/// Gives a suite one lab for each mode and variant of iptables that this kernel has, with the rules of `TrafficCluster`
+/// applied in its node.
 struct TrafficLabs: SuiteTrait, TestScoping {
     enum Variant: String, CaseIterable, Sendable {
         case legacy
         case nft
         /// nftables mode.
         case nftables
+        /// ipvs mode, inside user-mode Linux.
+        case ipvs
 
         static let iptables: [Variant] = [.legacy, .nft]
+        static let notOfIPTables = here.filter { !iptables.contains($0) }
+        /// What there is where this process runs.
+        static let here: [Variant] = UserModeLinux.isInside ? [.ipvs] : iptables + [.nftables]
 
         /// The variant of the programs of iptables that is used beside it.
-        var ofIPTables: Variant { self == .nftables ? .nft : self }
+        var ofIPTables: Variant {
+            switch self {
+            case .legacy, .ipvs: .legacy
+            case .nft, .nftables: .nft
+            }
+        }
 
         /// What a command is told.
-        var options: [String] { self == .nftables ? ["--mode", "nftables"] : ["--variant", rawValue] }
+        var options: [String] {
+            switch self {
+            case .legacy, .nft: ["--variant", rawValue]
+            case .nftables: ["--mode", rawValue]
+            case .ipvs: ["--mode", rawValue, "--variant", "legacy"]
+            }
+        }
     }
 
-    @TaskLocal private static var labs: [Variant: TrafficLab] = [:]
+    @TaskLocal private static var nodes: [Variant: TrafficNode] = [:]
 
-    static func lab(_ variant: Variant) throws -> TrafficLab {
-        try #require(labs[variant])
-    }
+    static func node(_ variant: Variant) throws -> TrafficNode { try #require(nodes[variant]) }
+
+    static func lab(_ variant: Variant) throws -> TrafficLab { try node(variant).lab }
 
     func provideScope(
         for test: Test, testCase: Test.Case?, performing function: @Sendable () async throws -> Void
     ) async throws {
-        var labs: [Variant: TrafficLab] = [:]
-        defer { labs.values.forEach { $0.close() } }
-        for variant in Variant.allCases {
-            let lab = try TrafficLab(node: TrafficCluster.node, hosts: TrafficCluster.hosts)
-            labs[variant] = lab
-            try Self.apply(variant, in: lab)
+        var nodes: [Variant: TrafficNode] = [:]
+        defer { nodes.values.forEach { $0.close() } }
+        for variant in Variant.here {
+            let node = try TrafficNode(variant)
+            nodes[variant] = node
+            try node.require()
         }
-        try await Self.$labs.withValue(labs, operation: function)
-    }
-
-    private static func apply(_ variant: Variant, in lab: TrafficLab) throws {
-        var template = (P_tmpdir + "/traffic-XXXXXX").utf8CString.map { $0 }
-        guard mkdtemp(&template) != nil else { throw CommandFailure("mkdtemp failed") }
-        let directory = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
-        let files = ["cluster.yaml": TrafficCluster.manifests, "config.yaml": TrafficCluster.configuration]
-        defer {
-            files.keys.forEach { unlink("\(directory)/\($0)") }
-            rmdir(directory)
-        }
-        for (name, text) in files {
-            try Command.require(["tee", "\(directory)/\(name)"], input: text)
-        }
-        try Command.require(
-            lab.inside(
-                "node",
-                [BuiltProducts.switchyard, "apply", "-f", "\(directory)/cluster.yaml"]
-                    + ["--config", "\(directory)/config.yaml", "--family", "both"] + variant.options))
+        try await Self.$nodes.withValue(nodes, operation: function)
     }
 
     /// Why these tests cannot run on this machine; nil if they can.
     static let obstacle: String? = {
-        guard !UserModeLinux.isInside else { return "only suites that are made for it run inside user-mode Linux" }
+        guard !UserModeLinux.isInside else { return nil }
         guard geteuid() == 0 else { return "they need root" }
         for tool in ["ip", "iptables-legacy-restore", "iptables-nft-restore", "nft"] where !Command.isInstalled(tool) {
             return "\(tool) is not installed"

@@ -19,12 +19,39 @@ public enum Command {
     public static func run(
         _ command: [String], input: String = "", environment: [String: String] = [:]
     ) throws -> Result {
-        let files = try [namelessFile(), namelessFile(), namelessFile()]
-        defer { files.forEach { close($0) } }
+        try begin(command, input: input, environment: environment).end()
+    }
+
+    /// Runs commands beside each other, each to its end.
+    package static func runAll(_ commands: [[String]]) throws -> [Result] {
+        let runs = try commands.map { try begin($0) }
+        return runs.map { $0.end() }
+    }
+
+    private static func begin(
+        _ command: [String], input: String = "", environment: [String: String] = [:]
+    ) throws -> Run {
+        let run = Run(files: try [namelessFile(), namelessFile(), namelessFile()])
         let bytes = Array(input.utf8)
-        guard pwrite(files[0], bytes, bytes.count, 0) == bytes.count else { throw CommandFailure("pwrite", errno) }
-        let pid = try start(command, descriptors: files, environment: environment)
-        return Result(status: wait(for: pid), output: text(files[1]), errors: text(files[2]))
+        guard pwrite(run.files[0], bytes, bytes.count, 0) == bytes.count else { throw CommandFailure("pwrite", errno) }
+        run.pid = try start(command, descriptors: run.files, environment: environment)
+        return run
+    }
+
+    /// A command that has been started, with the files of its input, output and errors.
+    private final class Run {
+        let files: [Int32]
+        var pid: pid_t = 0
+
+        init(files: [Int32]) {
+            self.files = files
+        }
+
+        deinit { files.forEach { close($0) } }
+
+        func end() -> Result {
+            Result(status: Command.wait(for: pid), output: Command.text(files[1]), errors: Command.text(files[2]))
+        }
     }
 
     /// Runs a command that must succeed, and returns what it printed.
@@ -122,7 +149,7 @@ extension Command {
         return file
     }
 
-    private static func text(_ file: Int32) -> String {
+    fileprivate static func text(_ file: Int32) -> String {
         var bytes: [UInt8] = []
         var buffer = [UInt8](repeating: 0, count: 65536)
         while true {

@@ -43,17 +43,58 @@ extension TrafficLab {
         }
     }
 
+    /// Who asks whom, and how often.
+    package struct Question: Sendable {
+        package var client: String
+        package var transport: Transport
+        package var address: String
+        package var port: UInt16
+        package var count = 1
+        /// With several sources each makes `count` attempts in its turn.
+        package var sources: [String] = []
+        /// The source port of the first attempt from each source, which needs `sources`; the others have those after it.
+        package var firstPort: UInt16?
+        package var milliseconds = 1500
+
+        package init(_ client: String, _ transport: Transport, _ address: String, _ port: UInt16) {
+            self.client = client
+            self.transport = transport
+            self.address = address
+            self.port = port
+        }
+
+        fileprivate var command: [String] {
+            var command = [BuiltProducts.trafficPeer, "ask", "--\(transport)", address, String(port)]
+            command += ["--count", String(count), "--timeout", String(milliseconds)]
+            command += sources.flatMap { ["--source", $0] }
+            if let firstPort { command += ["--first-port", String(firstPort)] }
+            return command
+        }
+    }
+
     /// Connects or sends from a host, or the node, each time from a new port; one answer for each attempt.
     ///
-    /// With several sources each makes `count` attempts in its turn. After three timeouts in a row it gives up.
+    /// After three timeouts in a row it gives up.
     package func ask(
         from host: String, _ transport: Transport, _ address: String, _ port: UInt16, count: Int = 1,
-        sources: [String] = [], timeout milliseconds: Int = 1500
+        sources: [String] = [], firstPort: UInt16? = nil, timeout milliseconds: Int = 1500
     ) throws -> [Answer] {
-        let command =
-            [BuiltProducts.trafficPeer, "ask", "--\(transport)", address, String(port), "--count", String(count)]
-            + ["--timeout", String(milliseconds)] + sources.flatMap { ["--source", $0] }
-        let output = try Command.require(inside(host, command))
-        return output.split(separator: "\n").map(Answer.init(line:))
+        var question = Question(host, transport, address, port)
+        question.count = count
+        question.sources = sources
+        question.firstPort = firstPort
+        question.milliseconds = milliseconds
+        return try ask([question]).flatMap { $0 }
+    }
+
+    /// Asks several questions at once, and returns the answers to each.
+    package func ask(_ questions: [Question]) throws -> [[Answer]] {
+        let results = try Command.runAll(questions.map { inside($0.client, $0.command) })
+        return try results.map { result in
+            guard result.status == 0 else {
+                throw CommandFailure("a client ended with \(result.status): \(result.errors)")
+            }
+            return result.output.split(separator: "\n").map(Answer.init(line:))
+        }
     }
 }

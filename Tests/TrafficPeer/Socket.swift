@@ -55,6 +55,12 @@ struct Socket: ~Copyable {
         setsockopt(descriptor, level, option, &value, socklen_t(MemoryLayout<Int32>.size))
     }
 
+    /// Lets a connection end by a reset: neither side keeps anything of it.
+    func resetsAtClose() {
+        var linger = linger(l_onoff: 1, l_linger: 0)
+        setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &linger, socklen_t(MemoryLayout<Glibc.linger>.size))
+    }
+
     func bind(to address: SocketAddress) throws(Failure) {
         let status = address.withPointer { Glibc.bind(descriptor, $0, $1) }
         guard status == 0 else { throw Failure(errno: errno) }

@@ -24,6 +24,16 @@ struct SocketAddress {
 
     var family: Int32 { Int32(storage.ss_family) }
 
+    /// It lies at the same place in addresses of IPv4 and IPv6.
+    var port: UInt16 {
+        get { withUnsafeBytes(of: storage) { UInt16(bigEndian: $0.loadUnaligned(fromByteOffset: 2, as: UInt16.self)) } }
+        set {
+            withUnsafeMutableBytes(of: &storage) {
+                $0.storeBytes(of: newValue.bigEndian, toByteOffset: 2, as: UInt16.self)
+            }
+        }
+    }
+
     /// The address in numbers; an IPv4 client of a dual-stack socket shows as the IPv4 address that it is.
     var host: String {
         var buffer = [CChar](repeating: 0, count: Int(NI_MAXHOST))

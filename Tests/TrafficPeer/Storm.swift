@@ -25,10 +25,7 @@ struct Storm {
             // The port is chosen when it is known where to, from those that are free for this server: by `bind` alone
             // it would have to be free for all.
             socket.set(Int32(IPPROTO_IP), IP_BIND_ADDRESS_NO_PORT, to: 1)
-            // Closed by a reset: neither side keeps anything of the connection.
-            var linger = linger(l_onoff: 1, l_linger: 0)
-            setsockopt(
-                socket.descriptor, SOL_SOCKET, SO_LINGER, &linger, socklen_t(MemoryLayout<Glibc.linger>.size))
+            socket.resetsAtClose()
             try socket.bind(to: source)
             guard server.withPointer({ connect(socket.descriptor, $0, $1) }) == 0 else { throw Failure(errno: errno) }
             let length = recv(socket.descriptor, &buffer, buffer.count, 0)

@@ -6,16 +6,18 @@ let usage = """
     usage:
       traffic-peer serve --name NAME [--tcp PORT...] [--udp PORT...] [--hold PORT...] [--bind ADDRESS] [--http]
           [--upstream HOST PORT]
-      traffic-peer ask --tcp|--udp HOST PORT [--count N] [--source ADDRESS]... [--timeout MS] [--every MS] [--http]
-          [--summary]
+      traffic-peer ask --tcp|--udp HOST PORT [--count N] [--source ADDRESS]... [--first-port PORT] [--timeout MS]
+          [--every MS] [--http] [--summary]
       traffic-peer storm --tcp HOST PORT [--count N] --source ADDRESS...
       traffic-peer visit [--every MS] [--timeout MS] --tcp HOST PORT...
       traffic-peer stream [--interval MS] --udp|--tcp HOST PORT...
+      traffic-peer hold [--timeout MS]
 
     serve prints "ready", then answers each connection or datagram with "NAME ADDRESS-OF-PEER". On a port to hold it
     keeps TCP connections, and answers whenever something arrives.
     ask prints a line per attempt: the answer, refused, timeout or unreachable; a tab; the milliseconds it took.
     With several sources each is used for N attempts in its turn. With --summary: a count and an answer per line.
+    With --first-port, which needs a source, the attempts from each have this port and those after it.
     Attempts follow each other at once, or begin --every so many milliseconds. After three timeouts in a row it gives up.
     storm connects N times from each source, one connection after the other as fast as it can, and ends with a count and
     an answer per line.
@@ -23,6 +25,8 @@ let usage = """
     once which came to nothing, and ends with a count and an answer per line and the longest time.
     stream asks every server once in each interval, each over one socket, until it is ended; a line per answer:
     milliseconds since the epoch, the server's number from 0, and its name, refused, timeout, unreachable or closed.
+    hold prints "ready" and answers each line of its input with one. "open tcp|udp HOST PORT" connects, asks and stays
+    connected; "ask N" asks over the N-th of these, from 0; "reset N" ends it by a reset. At the end of the input all are.
 
     """
 
@@ -112,6 +116,7 @@ func ask(_ words: inout Words) {
     var client: Client?
     var count = 1
     var sources: [SocketAddress] = []
+    var firstPort: UInt16?
     var timeout = 1000
     var period = 0.0
     var usesHTTP = false
@@ -121,6 +126,7 @@ func ask(_ words: inout Words) {
         case "--tcp": client = Client(transport: .tcp, server: words.address(of: word))
         case "--udp": client = Client(transport: .udp, server: words.address(of: word))
         case "--count": count = words.number(of: word)
+        case "--first-port": firstPort = words.port(of: word)
         case "--timeout": timeout = words.number(of: word)
         case "--every": period = Double(words.number(of: word))
         case "--http": usesHTTP = true
@@ -139,7 +145,8 @@ func ask(_ words: inout Words) {
     var timeouts = 0
     for source in sources.isEmpty ? [nil] : sources.map(Optional.some) {
         client.source = source
-        for _ in 0..<count where timeouts < 3 {
+        for number in 0..<count where timeouts < 3 {
+            if let firstPort { client.source?.port = firstPort &+ UInt16(truncatingIfNeeded: number) }
             let start = milliseconds()
             let answer = client.ask()
             timeouts = answer == Failure.timeout.text ? timeouts + 1 : 0
@@ -209,6 +216,17 @@ func stream(_ words: inout Words) -> Never {
     }
 }
 
+func hold(_ words: inout Words) {
+    var holder = Holder()
+    while let word = words.next() {
+        switch word {
+        case "--timeout": holder.timeout = words.number(of: word)
+        default: fail("unknown option \(word)")
+        }
+    }
+    holder.run()
+}
+
 var words = Words(Array(CommandLine.arguments.dropFirst()))
 switch words.next() {
 case "serve": serve(&words)
@@ -216,5 +234,6 @@ case "ask": ask(&words)
 case "storm": storm(&words)
 case "visit": visit(&words)
 case "stream": stream(&words)
-default: fail("say serve, ask, storm, visit or stream")
+case "hold": hold(&words)
+default: fail("say serve, ask, storm, visit, stream or hold")
 }

@@ -34,8 +34,20 @@ enum DeviceMessages {
 
     static func delete(_ name: String) -> NetlinkBatch { link(RTM_DELLINK, name) }
 
-    static func append(additionOf address: IPAddress, to device: UInt32, _ batch: inout NetlinkBatch) {
-        append(RTM_NEWADDR, flags: NLM_F_CREATE | NLM_F_EXCL, address, device, to: &batch)
+    /// An address of IPv6 is added as a deprecated one: the kernel looks among those of all devices, also of one that is
+    /// down, for a source that resembles the destination most, and would send to endpoints from a service's address. A
+    /// deprecated one it takes for what is sent to that very address alone (RFC 6724, section 5).
+    ///
+    /// - Parameter isThere: whether to change one that is there.
+    static func append(
+        additionOf address: IPAddress, to device: UInt32, isThere: Bool = false, _ batch: inout NetlinkBatch
+    ) {
+        append(RTM_NEWADDR, flags: isThere ? NLM_F_REPLACE : NLM_F_CREATE | NLM_F_EXCL, address, device, to: &batch) {
+            guard address.family == .ipv6 else { return }
+            // ifa_cacheinfo: seconds for which it is preferred and valid, the latter without end, and two times.
+            let lifetimes: [UInt32] = [0, .max, 0, 0]
+            $0.put(IFA_CACHEINFO, lifetimes.withUnsafeBytes { Array($0) })
+        }
     }
 
     static func append(deletionOf address: IPAddress, from device: UInt32, _ batch: inout NetlinkBatch) {
@@ -63,6 +75,14 @@ enum DeviceMessages {
         return address
     }
 
+    /// True where the kernel may send from an address of a listing whatever the destination.
+    static func isPreferred(_ message: NetlinkMessage) -> Bool {
+        message.payload.dropFirst(2).first.map { $0 & deprecated == 0 } ?? false
+    }
+
+    /// IFA_F_DEPRECATED of linux/if_addr.h.
+    private static let deprecated: UInt8 = 0x20
+
     private static func link(
         _ type: Int, _ name: String, flags: Int32 = 0, _ attributes: (inout NetlinkWriter) -> Void = { _ in }
     ) -> NetlinkBatch {
@@ -76,7 +96,8 @@ enum DeviceMessages {
     }
 
     private static func append(
-        _ type: Int, flags: Int32 = 0, _ address: IPAddress, _ device: UInt32, to batch: inout NetlinkBatch
+        _ type: Int, flags: Int32 = 0, _ address: IPAddress, _ device: UInt32, to batch: inout NetlinkBatch,
+        _ attributes: (inout NetlinkWriter) -> Void = { _ in }
     ) {
         let family = address.family
         let header =
@@ -85,6 +106,7 @@ enum DeviceMessages {
         batch.append(type: UInt16(truncatingIfNeeded: type), flags: flags, header: header) {
             $0.put(IFA_LOCAL, address.networkBytes)
             $0.put(IFA_ADDRESS, address.networkBytes)
+            attributes(&$0)
         }
     }
 }

@@ -101,18 +101,35 @@ public actor IPVSApplier {
         return try withSocket { socket throws(NetlinkError) in
             let messages = try IPVSMessages.find(&socket)
             var failures: [IPVSFailure] = []
-            for start in stride(from: 0, to: changes.count, by: Self.requestsAtOnce) {
-                let part = changes[start..<min(start + Self.requestsAtOnce, changes.count)]
-                var batch = NetlinkBatch()
-                for change in part { messages.append(change, to: &batch) }
-                for failure in try socket.perform(batch, operation: "change virtual servers") {
-                    let index = start + (failure.index ?? 0)
-                    let error = IPVSError(
-                        failure, .server(scheduler: changes[index].scheduler), changes[index].sentence)
-                    failures.append(IPVSFailure(index: index, error: error))
+            var places = Array(changes.indices)
+            if let first = places.first(where: { changes[$0].scheduler != nil }) {
+                // The kernel looks for the module of a scheduler that it lacks at every virtual server anew, which takes
+                // milliseconds each: the first is tried alone. No change before it is about its virtual server.
+                places.remove(at: first)
+                failures = try Self.perform(changes, at: [first], messages, &socket)
+                if let lacking = failures.first, lacking.error.kind == .unsupported {
+                    failures += changes.lacking(like: lacking, &places)
                 }
             }
+            for start in stride(from: 0, to: places.count, by: Self.requestsAtOnce) {
+                let part = places[start..<min(start + Self.requestsAtOnce, places.count)]
+                failures += try Self.perform(changes, at: part, messages, &socket)
+            }
             return failures
+        }
+    }
+
+    /// One datagram.
+    private static func perform(
+        _ changes: [IPVSChange], at places: ArraySlice<Int>, _ messages: IPVSMessages, _ socket: inout NetlinkSocket
+    ) throws(NetlinkError) -> [IPVSFailure] {
+        var batch = NetlinkBatch()
+        for place in places { messages.append(changes[place], to: &batch) }
+        return try socket.perform(batch, operation: "change virtual servers").map { failure in
+            let place = places[places.startIndex + min(failure.index ?? 0, places.count - 1)]
+            let change = changes[place]
+            let error = IPVSError(failure, .server(scheduler: change.scheduler), change.sentence)
+            return IPVSFailure(index: place, error: error)
         }
     }
 
@@ -133,6 +150,28 @@ public actor IPVSApplier {
         } catch {
             throw IPVSError(error, .servers)
         }
+    }
+}
+
+extension [IPVSChange] {
+    /// What would fail because the kernel lacks a scheduler, as one has already. It is taken out of `places`, and so are
+    /// the real servers of virtual servers that cannot be added.
+    fileprivate func lacking(like first: IPVSFailure, _ places: inout [Int]) -> [IPVSFailure] {
+        let scheduler = self[first.index].scheduler
+        var lacking: Set<VirtualServer.Key> = []
+        if case .addServer(let key, _) = self[first.index] { lacking.insert(key) }
+        var failures: [IPVSFailure] = []
+        places.removeAll { place in
+            switch self[place] {
+            case .addServer(let key, let server) where server.scheduler.name == scheduler: lacking.insert(key)
+            case .changeServer(_, let server) where server.scheduler.name == scheduler: break
+            case .addRealServer(_, _, let key): return lacking.contains(key)
+            default: return false
+            }
+            failures.append(IPVSFailure(index: place, error: first.error))
+            return true
+        }
+        return failures
     }
 }
 

@@ -72,8 +72,12 @@ public struct IPVSCommitter: Sendable {
             report.warnings = try await self.rules.apply(rules).warnings
         }
         if let timeouts = batch.timeouts { try await servers.set(timeouts) }
-        report.note(try await servers.perform(batch.serverChanges)) { .server(batch.serverChanges[$0].key) }
+        let refused = try await servers.perform(batch.serverChanges)
+        report.note(refused.withoutConsequences(of: batch.serverChanges)) { .server(batch.serverChanges[$0].key) }
         if !batch.neededSets.isEmpty || !batch.addedAddresses.isEmpty { try await device.ensure() }
+        if !batch.neededSets.isEmpty, family == .ipv6 {
+            report.warnings += try await device.deprecateAddresses().map(\.error.sentence)
+        }
         report.note(try await device.add(batch.addedAddresses)) { .address(batch.addedAddresses[$0]) }
         if replacesIPTables, var rules {
             // The rules of table nat that were there go on until it is its turn: those of table filter that go with them
@@ -100,7 +104,7 @@ public struct IPVSCommitter: Sendable {
             } catch {
                 guard error.errno == IPSetErrno.unknownType, set.kind != .addressesAndPorts else { throw error }
                 missing.insert(set)
-                report.refusals.append(IPVSRefusal(.set(set), error.sentence))
+                report.refusals.append(IPVSRefusal(.set(set), error.sentence, lack: error.lack))
             }
         }
         return missing
@@ -125,7 +129,8 @@ extension IPVSCommitter.Report {
         var named = Set(refusals.map(\.part))
         for failure in failures {
             let part = part(failure.index)
-            if named.insert(part).inserted { refusals.append(IPVSRefusal(part, failure.error.sentence)) }
+            guard named.insert(part).inserted else { continue }
+            refusals.append(IPVSRefusal(part, failure.error.sentence, lack: failure.error.lack))
         }
     }
 }

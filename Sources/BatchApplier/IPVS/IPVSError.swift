@@ -15,6 +15,8 @@ public struct IPVSError: Error, Hashable, Sendable, CustomStringConvertible {
     public var kind: Kind
     public var sentence: String
     public var errno: Errno
+    /// What the kernel lacks, for kind `unsupported`.
+    public private(set) var lack: String?
 
     public var description: String { sentence }
 
@@ -26,6 +28,7 @@ public struct IPVSError: Error, Hashable, Sendable, CustomStringConvertible {
         let operation = object ?? error.operation
         if let lack = part.lack(errno) {
             kind = .unsupported
+            self.lack = lack
             sentence = "cannot \(operation): \(lack) (\(errno))"
         } else {
             kind = error.index == nil ? .unknown : .refused
@@ -92,4 +95,21 @@ public struct IPVSFailure: Hashable, Sendable {
     /// Its place among them.
     public var index: Int
     public var error: IPVSError
+}
+
+extension [IPVSFailure] {
+    /// Without those of real servers whose virtual server could not be added: that one tells why.
+    ///
+    /// - Parameter changes: what was asked for.
+    func withoutConsequences(of changes: [IPVSChange]) -> [IPVSFailure] {
+        var lacking: Set<VirtualServer.Key> = []
+        return filter { failure in
+            switch changes[failure.index] {
+            case .addServer(let key, _): lacking.insert(key)
+            case .addRealServer(_, _, let key): return !lacking.contains(key) || failure.error.errno != .noSuchProcess
+            default: break
+            }
+            return true
+        }
+    }
 }

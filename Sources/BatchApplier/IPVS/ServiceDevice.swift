@@ -52,28 +52,49 @@ public actor ServiceDevice {
     public func list(_ family: IPFamily) throws(IPVSError) -> Set<IPAddress> {
         try withSocket { socket throws(NetlinkError) in
             guard let device = try Self.find(name, &socket) else { return [] }
-            let operation = "list the addresses of \(name)"
-            for _ in 0..<Self.listAttempts {
-                var addresses: Set<IPAddress> = []
-                do throws(NetlinkError) {
-                    try socket.dump(DeviceMessages.listAddresses(family), operation: operation) { message in
-                        if let address = DeviceMessages.address(message, of: device.index) { addresses.insert(address) }
-                    }
-                    return addresses
-                } catch  where error.isInterruptedDump {
-                    // An address of some device came or went meanwhile.
-                    continue
-                }
-            }
-            throw NetlinkError(operation: operation, errno: .interrupted)
+            return try list(family, of: device.index, &socket) { _ in true }
         }
+    }
+
+    private func list(
+        _ family: IPFamily, of device: UInt32, _ socket: inout NetlinkSocket, where isMeant: (NetlinkMessage) -> Bool
+    ) throws(NetlinkError) -> Set<IPAddress> {
+        let operation = "list the addresses of \(name)"
+        for _ in 0..<Self.listAttempts {
+            var addresses: Set<IPAddress> = []
+            do throws(NetlinkError) {
+                try socket.dump(DeviceMessages.listAddresses(family), operation: operation) { message in
+                    guard let address = DeviceMessages.address(message, of: device), isMeant(message) else { return }
+                    addresses.insert(address)
+                }
+                return addresses
+            } catch  where error.isInterruptedDump {
+                // An address of some device came or went meanwhile.
+                continue
+            }
+        }
+        throw NetlinkError(operation: operation, errno: .interrupted)
     }
 
     private static let listAttempts = 20
 
     /// Gives it addresses, each alone (/32, /128), and returns those that failed. One that it has is no failure.
     public func add(_ addresses: [IPAddress]) throws(IPVSError) -> [IPVSFailure] {
-        try change(addresses, "add", to: "to", except: .fileExists, DeviceMessages.append(additionOf:to:_:))
+        try change(addresses, "add", to: "to", except: .fileExists) {
+            DeviceMessages.append(additionOf: $0, to: $1, &$2)
+        }
+    }
+
+    /// Has the node send from no address of IPv6 that another program has added (a kube-proxy), as it sends from none
+    /// that `add` has, but to that address. Returns those that it could not change.
+    public func deprecateAddresses() throws(IPVSError) -> [IPVSFailure] {
+        let device = try index()
+        let preferred = try withSocket { socket throws(NetlinkError) in
+            try list(.ipv6, of: device, &socket, where: DeviceMessages.isPreferred)
+        }
+        return try change(Array(preferred), "change", to: "of", except: .addressNotAvailable) {
+            DeviceMessages.append(additionOf: $0, to: $1, isThere: true, &$2)
+        }
     }
 
     /// Takes addresses away, and returns those that failed. One that it does not have is no failure.

@@ -14,8 +14,8 @@ actor IPVSKernel: FamilyKernel {
     private let logger: Logger
     /// The virtual servers that have to be looked at before the next batch.
     private let serversToLookAt: @Sendable () async -> Set<VirtualServer.Key>
-    /// The addresses of services that are not put on the device, as the node has them on another.
-    private let addressesElsewhere: @Sendable () async -> [IPAddress: ServicePortName]
+    /// The cluster IPs that are not put on the device, as the node has them on another.
+    private let clusterIPsElsewhere: @Sendable () async -> [IPAddress: ServicePortName]
     private var namedAddresses: Set<IPAddress> = []
     /// Takes away what other modes have left, once everything is in place.
     private let takeOver: @Sendable () async -> Void
@@ -26,14 +26,14 @@ actor IPVSKernel: FamilyKernel {
     init(
         family: IPFamily, node: any IPVSAccess, logger: Logger,
         serversToLookAt: @escaping @Sendable () async -> Set<VirtualServer.Key>,
-        addressesElsewhere: @escaping @Sendable () async -> [IPAddress: ServicePortName] = { [:] },
+        clusterIPsElsewhere: @escaping @Sendable () async -> [IPAddress: ServicePortName] = { [:] },
         takeOver: @escaping @Sendable () async -> Void = {}
     ) {
         self.family = family
         self.node = node
         self.logger = logger
         self.serversToLookAt = serversToLookAt
-        self.addressesElsewhere = addressesElsewhere
+        self.clusterIPsElsewhere = clusterIPsElsewhere
         self.takeOver = takeOver
     }
 }
@@ -84,7 +84,7 @@ extension IPVSKernel {
             }
         }
         let report = CommitReport(kernelDuration: .now - start, refusals: refusals)
-        await nameAddressesElsewhere()
+        await nameClusterIPsElsewhere()
         if work.isFull, !hasTakenOver {
             hasTakenOver = true
             await takeOver()
@@ -94,12 +94,12 @@ extension IPVSKernel {
 }
 
 extension IPVSKernel {
-    /// Says once for each address what its packets may do that nobody meant.
-    private func nameAddressesElsewhere() async {
-        let found = await addressesElsewhere()
+    /// Says once for each that the node's own ports can be reached through it.
+    private func nameClusterIPsElsewhere() async {
+        let found = await clusterIPsElsewhere()
         for (address, service) in found where !namedAddresses.contains(address) {
             logger.warning(
-                "an address of a service is on another device of this node: it stays there",
+                "a cluster IP is an address of another device too: it is served there, and the node's other ports with it",
                 metadata: ["address": "\(address)", "service": "\(service)"])
         }
         namedAddresses = Set(found.keys)

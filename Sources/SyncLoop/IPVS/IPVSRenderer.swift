@@ -46,9 +46,9 @@ struct IPVSRenderer: FamilyRenderer {
     func audit() -> IPVSTable? { isEverythingPending || table.hasChanges ? nil : table }
 
     var leftoversEndAfter: Duration? { table.nextLook }
-    var refusals: [String] { table.refused.map(\.sentence) }
+    var refusals: [String] { table.refused.sentences }
     var drainingCount: Int { table.drainingCount }
     var serversToLookAt: Set<VirtualServer.Key> { table.serversToLookAt }
-    /// The addresses of services that the node has on other devices, where they stay.
-    var addressesElsewhere: [IPAddress: ServicePortName] { table.addressesElsewhere }
+    /// The cluster IPs that the node has on other devices, where they stay.
+    var clusterIPsElsewhere: [IPAddress: ServicePortName] { table.clusterIPsElsewhere }
 }

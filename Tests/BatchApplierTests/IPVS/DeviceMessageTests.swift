@@ -20,6 +20,26 @@ struct DeviceMessageTests {
                     """))
     }
 
+    @Test("an address of IPv6 is added as one that nothing is sent from")
+    func deprecated() throws {
+        var batch = NetlinkBatch()
+        DeviceMessages.append(additionOf: try #require(IPAddress("fd00::1")), to: 7, isThere: true, &batch)
+        #expect(
+            Messages.hex(batch)
+                == Messages.plain(
+                    """
+                    54000000 1400 0101 00000000 00000000  0a 80 00 00 07000000
+                    1400 0200 fd000000 00000000 00000000 00000001
+                    1400 0100 fd000000 00000000 00000000 00000001
+                    1400 0600 00000000 ffffffff 00000000 00000000
+                    """))
+        for (flags, isPreferred) in [(UInt8(0x80), true), (0xa0, false)] {
+            var listed = NetlinkBatch()
+            listed.append(type: UInt16(RTM_NEWADDR), header: [10, 128, flags, 0, 7, 0, 0, 0])
+            #expect(DeviceMessages.isPreferred(try Messages.message(listed)) == isPreferred)
+        }
+    }
+
     @Test("a device is made as a dummy")
     func creation() {
         #expect(

@@ -32,8 +32,8 @@ final class ModeChangeLab {
         node = lab.namespace(of: "node")
         folder = Command.temporaryDirectory.appending(path: "modes-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        try Data(TrafficCluster.manifests.utf8).write(to: folder.appending(path: "cluster.yaml"))
-        try Data(TrafficCluster.configuration.utf8).write(to: folder.appending(path: "configuration.yaml"))
+        try Data(TrafficCluster.manifests().utf8).write(to: folder.appending(path: "cluster.yaml"))
+        try Data(TrafficCluster.configuration().utf8).write(to: folder.appending(path: "configuration.yaml"))
     }
 
     /// To be called once.

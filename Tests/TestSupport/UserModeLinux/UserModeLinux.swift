@@ -133,6 +133,11 @@ extension Trait where Self == ConditionTrait {
         .enabled(if: UserModeLinux.isInside, "is a part of a test that starts user-mode Linux")
     }
 
+    /// For tests of a suite that runs in both places.
+    package static var outsideUserModeLinux: Self {
+        .enabled(if: !UserModeLinux.isInside, "is a part of what runs outside user-mode Linux")
+    }
+
     /// For tests that start user-mode Linux: skipped where this machine lacks it, but not in CI.
     package static var startsUserModeLinux: Self {
         .enabled(
