@@ -112,7 +112,8 @@ public struct ModeComparison: Sendable {
                 return Outcome(plan, isShort ? .balance(.cluster) : traffic.verdict)
             }
         }
-        compare("traffic of this node's pods to the external addresses and the node port", own)
+        let senders = old.node.context.detectsLocalTraffic ? "this node and its pods" : "this node"
+        compare("traffic of \(senders) to the external addresses and the node port", own)
         return found
     }
 }
