@@ -89,8 +89,45 @@ public struct IPVSTable: Sendable {
     /// The service port that has a virtual server.
     func owner(of key: VirtualServer.Key) -> ServicePortName? { servers[key].last }
 
+    /// What a kernel has that has all of it.
+    public func kernelState() -> IPVSKernelState {
+        let family = settings.node.family
+        var state = IPVSKernelState(addresses: Set(addresses))
+        for (key, server) in virtualServers {
+            state.servers[key] = FoundVirtualServer(server, family)
+        }
+        for set in IPSet.allCases {
+            let isOfPorts = set.kind == .ports
+            let header = IPSetHeader(
+                name: set.name(family), type: set.kind.rawValue, family: isOfPorts ? nil : family,
+                maximumSize: isOfPorts ? nil : IPSet.size, ports: isOfPorts ? 0...UInt16.max : nil)
+            state.sets[set] = FoundIPSet(header: header, entries: Set(entries(set)))
+        }
+        return state
+    }
+
+    /// The service ports that have the virtual servers.
+    public var serverOwners: [VirtualServer.Key: ServicePortName] {
+        Dictionary(virtualServers.keys.compactMap { key in owner(of: key).map { (key, $0) } }) { first, _ in first }
+    }
+
     /// In the order of the service ports.
     var refusals: [VirtualServer.Key] {
         refusing.sorted().flatMap { fragments[$0]?.refusals ?? [] }
+    }
+}
+
+extension FoundVirtualServer {
+    fileprivate init(_ server: VirtualServer, _ family: IPFamily) {
+        let realServers = server.realServers.map { realServer in
+            let state = FoundRealServer(
+                forwarding: .masquerading, weight: 1, activeConnections: 0, inactiveConnections: 0,
+                persistentConnections: 0)
+            return (realServer, state)
+        }
+        self.init(
+            scheduler: server.scheduler, flags: server.flags, persistenceSeconds: server.persistenceSeconds ?? 0,
+            persistencePrefixLength: family.bitWidth,
+            realServers: Dictionary(realServers) { first, _ in first })
     }
 }

@@ -81,6 +81,9 @@ struct Explain: AsyncParsableCommand {
         } catch let error as IPTablesError {
             Console.report("switchyard: error: \(error)")
             throw ExitStatus.badInput
+        } catch let error as IPVSError {
+            Console.report("switchyard: error: \(error)")
+            throw ExitStatus.badInput
         } catch let error as NFTablesError {
             Console.report("switchyard: error: \(error)")
             throw ExitStatus.badInput
@@ -124,11 +127,11 @@ extension TransportProtocol: ExpressibleByArgument {
 // MARK: - Input
 
 extension Explain {
-    /// Whether the rules of nftables mode are asked for, by option or by configuration.
-    func isNFTables() async throws -> Bool {
-        if let mode = cluster.mode { return mode == .nftables }
-        guard let path = cluster.config else { return false }
-        return try ConfigurationReader.read(path: path).0.mode == .nftables
+    /// The mode that is asked for, by option or by configuration.
+    func mode() throws -> ProxyMode {
+        if let mode = cluster.mode { return mode }
+        guard let path = cluster.config else { return ProxyConfiguration().mode }
+        return try ConfigurationReader.read(path: path).0.mode
     }
 
     /// The packet that the options name; every fault of theirs is told.

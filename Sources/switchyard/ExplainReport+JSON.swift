@@ -22,7 +22,8 @@ extension ExplainReport {
             steps: result.steps.map { step in
                 .init(
                     hook: step.hook, table: step.table, chain: step.chain, depth: step.depth,
-                    rule: step.rule.map { "-A \(step.chain) \($0)" }, packets: step.packets, bytes: step.bytes,
+                    rule: step.rule.map { step.isOfServers ? $0 : "-A \(step.chain) \($0)" }, entry: step.entry,
+                    packets: step.packets, bytes: step.bytes,
                     share: step.share, service: step.service)
             },
             summary: sentences, notes: result.notes)
@@ -65,6 +66,8 @@ private struct Document: Encodable {
         var depth: Int
         /// Absent where the chain's policy dropped the packet.
         var rule: String?
+        /// What the rule found in a set.
+        var entry: String?
         var packets: UInt64?
         var bytes: UInt64?
         var share: Double

@@ -57,7 +57,9 @@ struct ExplainReport {
             }
             path = Array(path.prefix(step.depth + 1))
             service = step.service
-            text += columns(Self.percent(step.share), count) + "\(indent)\(step.rule ?? "policy \(step.chain) DROP")\n"
+            let entry = step.entry.map { " (entry \($0))" } ?? ""
+            let rule = step.rule ?? "policy \(step.chain) DROP"
+            text += columns(Self.percent(step.share), count) + "\(indent)\(rule)\(entry)\n"
         }
         return result.steps.isEmpty ? "" : text
     }
@@ -173,12 +175,18 @@ extension ExplainReport {
 
     private static func whose(_ step: RuleWalkResult.Step) -> String {
         if step.rule == nil { return "the policy of a built-in chain" }
+        if step.isOfServers { return "a virtual server without a usable real server" }
         return step.isOurs ? "a service rule" : "a rule that is not of the services"
     }
 
     private static func place(_ step: RuleWalkResult.Step) -> String {
-        "\(step.table) \(step.chain)" + (step.rule.map { " \($0)" } ?? "")
+        "\(step.table) \(step.chain)" + (step.isOfServers ? "" : step.rule.map { " \($0)" } ?? "")
     }
+}
+
+extension RuleWalkResult.Step {
+    /// True for what virtual servers do, and not rules.
+    var isOfServers: Bool { table == "ipvs" }
 }
 
 extension PacketFate.End {

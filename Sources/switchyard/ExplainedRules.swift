@@ -12,6 +12,8 @@ struct ExplainedRules {
         case text([IPFamily: RuleSet])
         /// Tables of nftables mode.
         case nftables([IPFamily: NFTKernelTable])
+        /// What virtual servers and rules of ipvs mode there are.
+        case ipvs([IPFamily: IPVSRules])
     }
 
     private let origin: Origin
@@ -21,15 +23,20 @@ struct ExplainedRules {
     /// - Parameter families: those of the packets.
     init(_ options: Explain, _ families: Set<IPFamily>) async throws {
         let given = try options.nodeAddresses()
-        if options.live, try await options.isNFTables() {
+        if options.live, try options.mode() == .nftables {
             origin = .nftables(try await Self.liveTables(families, options.nftables))
             local = LocalAddresses(given + (await NodeFacts.gather()).addresses.map(\.address))
             return
         }
         if options.live {
             try options.nftables.require(.iptables)
-            origin = .text(try await Self.liveRules(families, options.variant))
-            local = LocalAddresses(given + (await NodeFacts.gather()).addresses.map(\.address))
+            let rules = try await Self.liveRules(families, options.variant)
+            local = LocalAddresses(given + (await HostFacts(ofThisNode: NodeAccess())).addresses)
+            guard try options.mode() == .ipvs else {
+                origin = .text(rules)
+                return
+            }
+            origin = .ipvs(try await IPVSRules.live(options, rules))
             return
         }
         let hasCluster = !options.cluster.files.isEmpty || options.cluster.source.isGiven
@@ -60,15 +67,21 @@ struct ExplainedRules {
             local = LocalAddresses(facts.addresses)
             return
         }
-        try input.requireIPTables("explained")
-        origin = .wanted(input, facts)
         local = LocalAddresses(facts.addresses)
+        if input.mode == .ipvs {
+            origin = .ipvs(try IPVSRules.wanted(input, families, facts))
+            return
+        }
+        origin = .wanted(input, facts)
     }
 
     /// Follows a packet as a host does.
     func walk(_ packet: Packet) throws -> RuleWalkResult {
         if case .nftables(let tables) = origin {
             return NFTWalk(tables[packet.family] ?? .empty(packet.family), local: local).walk(packet, order: .host)
+        }
+        if case .ipvs(let all) = origin, let walk = all[packet.family]?.walk(local) {
+            return walk.walk(packet, order: .host)
         }
         return RuleWalk(try rules(packet.family), local: local).walk(packet, order: .host)
     }
@@ -89,6 +102,10 @@ struct ExplainedRules {
             let walk = NFTWalk(tables[family] ?? .empty(family), local: local)
             return { walk.fate(of: $0, order: .tracer) }
         }
+        // There is no tracer of virtual servers: a host's order is the only one.
+        if case .ipvs(let all) = origin, let walk = all[family]?.walk(local) {
+            return { walk.walk($0, order: .host).fate }
+        }
         guard case .wanted(let input, let facts) = origin else {
             let walk = RuleWalk(try rules(family), local: local)
             return { walk.walk($0, order: .tracer).fate }
@@ -105,7 +122,7 @@ struct ExplainedRules {
             return try RuleSet(wanted: rules.fullBatch())
         case .text(let rules):
             return rules[family] ?? RuleSet.empty(family)
-        case .nftables:
+        case .nftables, .ipvs:
             return RuleSet.empty(family)
         }
     }

@@ -20,18 +20,6 @@ extension FamilyChoice {
     }
 }
 
-extension ClusterInput {
-    /// Ends the command with status 2 in a mode that is not served yet.
-    ///
-    /// - Parameter done: what would be done with the rules.
-    func requireIPTables(_ done: String) throws {
-        guard mode != .iptables else { return }
-        Console.report(
-            "switchyard: error: mode \(mode.rawValue): only iptables and nftables can be \(done); say --mode")
-        throw ExitStatus.badInput
-    }
-}
-
 /// Whether rules count packets in the kernel's accounting objects.
 struct AccountingChoice {
     /// True and false as asked for; nil for wherever the kernel has such objects.

@@ -40,6 +40,17 @@ private struct Walk: CustomTestStringConvertible, Sendable {
         Walk("no-local-endpoint.txt", "loadbalancer-local-no-local", "--from", "203.0.113.5", "--to", "1.2.3.4:80"),
         Walk("health-check.txt", "loadbalancer-local-no-local", "--from", "203.0.113.5", "--to", "192.168.0.2:32001"),
         Walk("ipv6.txt", "dual-stack", "--from", "fd00:10:180:1::c8", "--to", "[fd00:10:96::11]:80"),
+        Walk("ipvs-cluster-ip.txt", "affinity", "--from", "203.0.113.5", "--to", "172.30.1.1:80", "--mode", "ipvs"),
+        Walk(
+            "ipvs-to-itself.json", "affinity", "--from", "10.180.1.9", "--to", "172.30.1.1:80", "--mode", "ipvs",
+            "--json"),
+        Walk(
+            "ipvs-outside-the-ranges.txt", "loadbalancer-source-ranges", "--from", "203.0.113.200", "--to",
+            "1.2.3.4:80", "--mode", "ipvs"),
+        Walk(
+            "ipvs-no-endpoints.txt", "external-ips-no-endpoints", "--from", "203.0.113.5", "--to", "192.168.99.11:80",
+            "--mode", "ipvs"),
+        Walk("ipvs-wrong-port.txt", "affinity", "--from", "192.168.0.2", "--to", "172.30.1.1:81", "--mode", "ipvs"),
         Walk("unknown-interface.txt", "detect-bridge", "--from", "10.180.1.200", "--to", "172.30.1.1:80"),
     ]
 }
@@ -176,10 +187,6 @@ struct ExplainCommandTests {
             (
                 ["--from", "1.2.3.4", "--to", "1.1.1.1:1", "--saved", "/nowhere"],
                 "/nowhere: error: the file cannot be read"
-            ),
-            (
-                ["--from", "1.2.3.4", "--to", "1.1.1.1:1", "--mode", "ipvs"],
-                "only iptables and nftables can be explained"
             ),
             (["--from", "1.2.3.4", "--to", "1.1.1.1:1", "--live", "--saved", "x"], "exclude each other"),
             (["--probes", yaobank.cluster, "--json"], "--json has no use with --probes"),

@@ -18,8 +18,10 @@ struct Journey {
 
     let rules: ParsedRules
     let local: LocalAddresses
+    /// Nil in other modes than ipvs.
+    let servers: WalkedServers?
 
-    private var steps: [RuleWalkResult.Step] = []
+    private(set) var steps: [RuleWalkResult.Step] = []
     private var endings: [RuleWalkResult.Ending] = []
     private var notes: [String] = []
 
@@ -31,9 +33,10 @@ struct Journey {
     /// Those who have left the table, by ACCEPT or by a translation.
     private var passed: [Traveller] = []
 
-    init(rules: ParsedRules, local: LocalAddresses) {
+    init(rules: ParsedRules, local: LocalAddresses, servers: WalkedServers?) {
         self.rules = rules
         self.local = local
+        self.servers = servers
     }
 
     var result: RuleWalkResult {
@@ -79,7 +82,7 @@ struct Journey {
         }
     }
 
-    private mutating func end(_ traveller: Traveller, _ end: PacketFate.End, _ step: Int) {
+    mutating func end(_ traveller: Traveller, _ end: PacketFate.End, _ step: Int) {
         endings.append(.init(branch: .init(end, share: traveller.share), step: steps[step]))
     }
 }
@@ -105,7 +108,8 @@ extension Journey {
             guard !matched.isEmpty else { continue }
             here = others
             let service = name.isProxyChain ? rule.meaning.comment?.servicePortName ?? service : nil
-            let step = note(matched, rule: rule.rule, service: service)
+            let entry = servers?.entries(of: rule.meaning.matches, matched[0])
+            let step = note(matched, rule: rule.rule, service: service, entry: entry)
             carryOut(rule.meaning.target, on: matched, step: step, service, stays: &here, returned: &returned)
             if here.isEmpty { break }
             if here.count > others.count, !others.isEmpty { here = here.merged() }
@@ -120,7 +124,7 @@ extension Journey {
         var matched: [Traveller] = []
         var others: [Traveller] = []
         for traveller in travellers {
-            switch traveller.meets(rule.meaning.matches, local: local) {
+            switch traveller.meets(rule.meaning.matches, local: local, servers: servers) {
             case .no: others.append(traveller)
             case .yes: matched.append(traveller)
             case .random where travellers.count >= Limit.parts:
@@ -134,7 +138,7 @@ extension Journey {
                 others.append(left)
             case .unknown:
                 others.append(traveller)
-                if let match = traveller.firstUnknown(of: rule.meaning.matches, local: local) {
+                if let match = traveller.firstUnknown(of: rule.meaning.matches, local: local, servers: servers) {
                     say(
                         "\(place): the rule \"\(rule.rule.description)\" was taken not to match: "
                             + "\(match.undecided)")
@@ -210,18 +214,27 @@ extension Journey {
 extension Journey {
     private var place: String { "\(table) \(path.last?.chain ?? hook)" }
 
-    private mutating func say(_ sentence: String) {
+    mutating func say(_ sentence: String) {
         if !notes.contains(sentence) { notes.append(sentence) }
     }
 
     /// Adds a step and returns its place.
-    private mutating func note(_ travellers: [Traveller], rule: Rule?, service: String?) -> Int {
+    private mutating func note(
+        _ travellers: [Traveller], rule: Rule?, service: String?, entry: String? = nil
+    ) -> Int {
         let chain = path.last?.chain ?? hook
         steps.append(
             .init(
                 hook: hook, table: table, chain: chain, depth: path.count - 1, rule: rule?.description,
                 packets: rule?.counters?.packets, bytes: rule?.counters?.bytes,
-                share: min(travellers.reduce(0) { $0 + $1.share }, 1), service: service, isOurs: chain.isProxyChain))
+                share: min(travellers.reduce(0) { $0 + $1.share }, 1), service: service, isOurs: chain.isProxyChain,
+                entry: entry))
+        return steps.count - 1
+    }
+
+    /// Adds a step that is no rule's, and returns its place.
+    mutating func note(_ step: RuleWalkResult.Step) -> Int {
+        steps.append(step)
         return steps.count - 1
     }
 }

@@ -8,16 +8,20 @@ public import ProxyCore
 public struct RuleWalk {
     private let rules: ParsedRules
     private let local: LocalAddresses
+    private let servers: WalkedServers?
 
-    /// - Parameter local: the node's own addresses.
-    public init(_ rules: RuleSet, local: LocalAddresses) {
+    /// - Parameters:
+    ///   - local: the node's own addresses, without those of `kube-ipvs0`.
+    ///   - servers: the virtual servers and sets of ipvs mode; nil in iptables mode.
+    public init(_ rules: RuleSet, local: LocalAddresses, servers: WalkedServers? = nil) {
         self.rules = ParsedRules(rules)
-        self.local = local
+        self.local = servers.map { local.adding($0.state.addresses ?? []) } ?? local
+        self.servers = servers
     }
 
     /// Follows the packet. Its family must be the rules'.
     public func walk(_ packet: Packet, order: WalkOrder) -> RuleWalkResult {
-        var journey = Journey(rules: rules, local: local)
+        var journey = Journey(rules: rules, local: local, servers: servers)
         switch order {
         case .host where local.contains(packet.source): walkFromNode(packet, &journey)
         case .host: walkArriving(packet, &journey)
@@ -52,7 +56,10 @@ public struct RuleWalk {
         for index in travellers.indices {
             travellers[index].output = outputInterface(to: travellers[index].destination)
         }
-        travellers = journey.enter("OUTPUT", ["filter", "security"], travellers)
+        // Virtual servers stand behind the nat table. What they send on begins anew at the hook, which shows only where
+        // somebody's rules of raw and mangle ask for it.
+        let (others, served) = journey.serve(travellers, hook: "OUTPUT")
+        travellers = journey.enter("OUTPUT", ["filter", "security"], others + served)
         travellers = journey.enter("POSTROUTING", ["mangle", "nat"], travellers)
         journey.finish(travellers.filter { !local.contains($0.destination) })
         var looped = travellers.filter { local.contains($0.destination) }
@@ -64,8 +71,25 @@ public struct RuleWalk {
     }
 
     private func deliver(_ travellers: [Traveller], translatesSource: Bool, _ journey: inout Journey) {
-        let tables = ["mangle", "filter", "security"] + (translatesSource ? ["nat"] : [])
-        journey.finish(journey.enter("INPUT", tables, travellers))
+        let arrived = journey.enter("INPUT", ["mangle", "filter", "security"], travellers)
+        // What the node has sent to itself has been asked on its way out.
+        guard translatesSource else { return journey.finish(arrived) }
+        // Virtual servers stand behind the filter table.
+        let (others, served) = journey.serve(arrived, hook: "INPUT")
+        let staying = served.filter { local.contains($0.destination) }
+        journey.finish(journey.enter("INPUT", ["nat"], others + staying))
+        sendOn(served.filter { !local.contains($0.destination) }, &journey)
+    }
+
+    /// What virtual servers send on goes out like the node's own, but that nat has been asked.
+    private func sendOn(_ travellers: [Traveller], _ journey: inout Journey) {
+        var travellers = travellers
+        for index in travellers.indices {
+            travellers[index].input = .none
+            travellers[index].output = .unknown
+        }
+        travellers = journey.enter("OUTPUT", ["raw", "mangle", "filter", "security"], travellers)
+        journey.finish(journey.enter("POSTROUTING", ["mangle", "nat"], travellers))
     }
 
     private func outputInterface(to address: IPAddress) -> Traveller.Interface {

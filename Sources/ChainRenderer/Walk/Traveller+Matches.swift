@@ -2,21 +2,23 @@ import ProxyCore
 
 extension Traveller {
     /// Whether every match of a rule holds; one that cannot be told counts only if no other says no.
-    func meets(_ matches: [RuleMatch], local: LocalAddresses) -> Chance {
+    func meets(_ matches: [RuleMatch], local: LocalAddresses, servers: WalkedServers?) -> Chance {
         var chance = Chance.yes
         for match in matches {
-            chance = chance.and(meets(match, local))
+            chance = chance.and(meets(match, local, servers))
             if chance == .no { return .no }
         }
         return chance
     }
 
     /// The first match that cannot be told from the packet.
-    func firstUnknown(of matches: [RuleMatch], local: LocalAddresses) -> RuleMatch? {
-        matches.first { meets($0, local) == .unknown }
+    func firstUnknown(
+        of matches: [RuleMatch], local: LocalAddresses, servers: WalkedServers?
+    ) -> RuleMatch? {
+        matches.first { meets($0, local, servers) == .unknown }
     }
 
-    private func meets(_ match: RuleMatch, _ local: LocalAddresses) -> Chance {
+    private func meets(_ match: RuleMatch, _ local: LocalAddresses, _ servers: WalkedServers?) -> Chance {
         switch match {
         case .source(let mask, let inverted): Chance(mask.contains(source)).inverted(inverted)
         case .destination(let mask, let inverted): Chance(mask.contains(destination)).inverted(inverted)
@@ -44,8 +46,24 @@ extension Traveller {
         case .connectionState, .originalSource, .originalDestination, .replySource, .replyDestination,
             .originalDestinationPorts, .connectionTransport:
             meetsConnection(match)
-        case .set, .virtualServer, .other: .unknown
+        case .set(let name, let directions, let inverted):
+            servers.map { $0.holds(name, directions, self).inverted(inverted) } ?? .unknown
+        case .virtualServer(let condition, let inverted):
+            servers == nil ? .unknown : meets(condition, inverted)
+        case .other: .unknown
         }
+    }
+
+    /// Nothing holds for a packet that no virtual server has sent on, an inverted condition neither (xt_ipvs.c).
+    private func meets(_ condition: VirtualServerCondition, _ inverted: RuleMatch.Inverted) -> Chance {
+        guard let server else { return .no }
+        let holds =
+            switch condition {
+            case .address(let mask): mask.contains(server.address)
+            case .transport(let number): number == transport
+            case .port(let port): port == server.port
+            }
+        return Chance(holds).inverted(inverted)
     }
 
     /// What xt_conntrack matches. The reply comes from where the packet goes to and goes to where it comes from, both

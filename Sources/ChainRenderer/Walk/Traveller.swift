@@ -24,6 +24,8 @@ struct Traveller: Hashable {
     /// True if a rule of a filter table let it pass.
     var isAccepted = false
     var seenAs = PacketFate.Source.unchanged
+    /// The virtual server that has sent it on.
+    var server: VirtualServer.Key?
     /// The place, among the steps, of the rule that accepted or translated it last.
     var decision: Int?
     var input = Interface.unknown

@@ -44,15 +44,24 @@ public struct ModeComparison: Sendable {
     }
 
     private static func general(_ old: Side, _ new: Side, _ serviceRanges: [CIDR]) -> [String] {
-        guard old.node.context.traits.guardsClusterIPs != new.node.context.traits.guardsClusterIPs else { return [] }
-        let (strict, lenient) = new.node.context.traits.guardsClusterIPs ? (new, old) : (old, new)
+        func sides(_ property: (ModeTraits) -> Bool) -> (strict: Side, lenient: Side)? {
+            let (before, after) = (property(old.node.context.traits), property(new.node.context.traits))
+            return before == after ? nil : after ? (new, old) : (old, new)
+        }
         var sentences: [String] = []
-        if !strict.plans.isEmpty {
+        if let (strict, lenient) = sides({ $0.guardsClusterIPs || $0.hasVirtualServers }), !strict.plans.isEmpty {
             sentences.append(
                 "packets to a port of a cluster IP that its Service does not have are rejected in mode "
                     + "\(strict.mode.rawValue), and left alone in mode \(lenient.mode.rawValue)")
         }
-        if !serviceRanges.isEmpty {
+        if let (strict, lenient) = sides(\.hasVirtualServers),
+            strict.plans.values.contains(where: { !$0.externalIPs.isEmpty || !$0.loadBalancerIPs.isEmpty })
+        {
+            sentences.append(
+                "packets to a port of an external IP or a load-balancer IP that its Service does not have are rejected "
+                    + "in mode \(strict.mode.rawValue), and left alone in mode \(lenient.mode.rawValue)")
+        }
+        if let (strict, lenient) = sides(\.guardsClusterIPs), !serviceRanges.isEmpty {
             let ranges = serviceRanges.map(\.description).joined(separator: ", ")
             sentences.append(
                 "packets to addresses of \(ranges) that no Service has are dropped in mode \(strict.mode.rawValue), "
@@ -87,11 +96,24 @@ public struct ModeComparison: Sendable {
                 "without endpoints, clients outside the source ranges are dropped in mode \(strict.mode.rawValue), and "
                     + "rejected in mode \(lenient.mode.rawValue)")
         }
-        if before.internalTraffic != after.internalTraffic
-            || before.externalTraffic?.verdict != after.externalTraffic?.verdict
-        {
-            note("what has no endpoint, or none on this node, is refused in another way")
+        func compare(_ subject: String, _ ways: [Outcome]) {
+            guard let first = ways.first, let last = ways.last, first.end != last.end else { return }
+            note(
+                "\(subject) \(first.words) in mode \(old.mode.rawValue), and \(last.words) in mode \(new.mode.rawValue)"
+            )
         }
+        let both = [(before, old), (after, new)]
+        compare("traffic to the cluster IP", both.map { plan, _ in Outcome(plan, plan.internalTraffic) })
+        let outside = both.compactMap { plan, _ in plan.externalTraffic.map { Outcome(plan, $0.verdict) } }
+        compare("external traffic", outside)
+        let own = both.compactMap { plan, side in
+            plan.externalTraffic.map { traffic in
+                let isShort = traffic.shortCircuitsLocalSources && !side.node.context.traits.hasVirtualServers
+                return Outcome(plan, isShort ? .balance(.cluster) : traffic.verdict)
+            }
+        }
+        let senders = old.node.context.detectsLocalTraffic ? "this node and its pods" : "this node"
+        compare("traffic of \(senders) to the external addresses and the node port", own)
         return found
     }
 }
@@ -103,4 +125,42 @@ extension ServicePlan {
         if case .balance = verdict { return node.servesNodePorts(on: address) }
         return node.context.traits.refusesNodePortsEverywhere || node.servesNodePorts(on: address)
     }
+}
+
+/// What becomes of packets under a verdict, and how that is said.
+private struct Outcome {
+    enum End: Hashable {
+        /// None where there are none to be had, which is a rejection in every mode.
+        case endpoints(Set<ServicePlan.Endpoint.Key>)
+        case drop
+    }
+
+    let end: End
+    let words: String
+
+    init(_ plan: ServicePlan, _ verdict: ServicePlan.Verdict) {
+        func pool(_ role: ServicePlan.Endpoint.Roles) -> Set<ServicePlan.Endpoint.Key> {
+            Set(plan.endpoints.filter { $0.roles.contains(role) }.map(\.key))
+        }
+        switch verdict {
+        case .drop: (end, words) = (.drop, "is dropped")
+        case .reject: (end, words) = (.endpoints([]), "is rejected")
+        case .balance(let chosen):
+            let endpoints = pool(chosen == .cluster ? .cluster : .local)
+            end = .endpoints(endpoints)
+            words =
+                endpoints.isEmpty
+                ? "is rejected"
+                : chosen == .cluster ? "goes to every endpoint" : "goes to the endpoints of this node alone"
+        }
+    }
+}
+
+extension ServicePlan.Endpoint {
+    fileprivate struct Key: Hashable {
+        var address: IPAddress
+        var port: UInt16
+    }
+
+    fileprivate var key: Key { Key(address: address, port: port) }
 }

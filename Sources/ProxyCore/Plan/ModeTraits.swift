@@ -40,6 +40,9 @@ public struct ModeTraits: Hashable, Sendable {
     /// True if node ports without endpoints refuse on every address of the node, also where node ports are not served.
     public let refusesNodePortsEverywhere: Bool
     public let sharedDestination: SharedDestination
+    /// True if virtual servers take packets, at addresses that the node has: then nothing tells its own packets and its
+    /// pods' from others under policy Local, and ports that are no service of a service's address are rejected.
+    public let hasVirtualServers: Bool
     let filter: FilterChecks
     /// What an empty `nodePortAddresses` means.
     public let defaultNodePortAddresses: ProxyConfiguration.NodePortAddresses
@@ -57,20 +60,21 @@ extension ProxyMode {
                 localWithoutLocal: .drop, rejectsWithoutEndpoints: true, hairpin: .reachable,
                 keepsSourceRangesWithoutEndpoints: false, dropsNodeOutsideSourceRanges: false,
                 servesNodePortsOnLoopback: true, refusesNodePortsEverywhere: true,
-                sharedDestination: .firstThatTakes, filter: .iptables, defaultNodePortAddresses: .cidrs([]))
+                sharedDestination: .firstThatTakes, hasVirtualServers: false, filter: .iptables,
+                defaultNodePortAddresses: .cidrs([]))
         case .ipvs:
             ModeTraits(
                 localWithoutLocal: .fallBackToCluster, rejectsWithoutEndpoints: false, hairpin: .everyLocal,
                 keepsSourceRangesWithoutEndpoints: true, dropsNodeOutsideSourceRanges: true,
                 servesNodePortsOnLoopback: false, refusesNodePortsEverywhere: false, sharedDestination: .last,
-                // What virtual servers and sets do is not followed by a walk over plans.
-                filter: FilterChecks(), defaultNodePortAddresses: .cidrs([]))
+                // A walk asks what virtual servers and sets do instead.
+                hasVirtualServers: true, filter: FilterChecks(), defaultNodePortAddresses: .cidrs([]))
         case .nftables:
             ModeTraits(
                 localWithoutLocal: .drop, rejectsWithoutEndpoints: true, hairpin: .reachableLocal,
                 keepsSourceRangesWithoutEndpoints: true, dropsNodeOutsideSourceRanges: false,
                 servesNodePortsOnLoopback: false, refusesNodePortsEverywhere: false, sharedDestination: .last,
-                filter: .nftables, defaultNodePortAddresses: .primary)
+                hasVirtualServers: false, filter: .nftables, defaultNodePortAddresses: .primary)
         }
     }
 }

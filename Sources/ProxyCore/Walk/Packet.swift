@@ -25,7 +25,7 @@ public struct Packet: Hashable, Sendable {
 
 /// The addresses that a node takes for its own: what iptables calls type LOCAL.
 public struct LocalAddresses: Hashable, Sendable {
-    private let addresses: Set<IPAddress>
+    private var addresses: Set<IPAddress>
     /// Those that other hosts know the node by, in their order.
     private let reachable: [IPAddress]
 
@@ -36,6 +36,13 @@ public struct LocalAddresses: Hashable, Sendable {
 
     /// The addresses of a family that other hosts know the node by, in the order in which they were given.
     public func reachable(_ family: IPFamily) -> [IPAddress] { reachable.filter { $0.family == family } }
+
+    /// With addresses that are the node's too, but by which other hosts do not know it.
+    public func adding(_ more: some Sequence<IPAddress>) -> LocalAddresses {
+        var local = self
+        local.addresses.formUnion(more)
+        return local
+    }
 
     /// All of 127.0.0.0/8 is local wherever the loopback interface is up.
     public func contains(_ address: IPAddress) -> Bool { address.isLoopback || addresses.contains(address) }

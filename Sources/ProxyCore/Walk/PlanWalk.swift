@@ -1,6 +1,6 @@
 /// A packet's way through the plans of a node: what the rules made from them do to it.
 ///
-/// Follows the rules of iptables and of nftables mode. A first packet is meant: there is no affinity to an earlier one.
+/// A first packet is meant: there is no affinity to an earlier one.
 public struct PlanWalk: Sendable {
     private struct Destination: Hashable {
         var `protocol`: TransportProtocol
@@ -14,7 +14,7 @@ public struct PlanWalk: Sendable {
     }
 
     /// A service port that has a packet's destination.
-    private struct Claim {
+    struct Claim {
         var plan: Int
         var door: ServicePlan.Doors
     }
@@ -27,15 +27,17 @@ public struct PlanWalk: Sendable {
         var isTranslated = false
     }
 
-    private let node: NodePlan
-    private let local: LocalAddresses
+    let node: NodePlan
+    let local: LocalAddresses
     private let serviceRanges: [CIDR]
     /// In the order of names, which is that of rules and elements.
-    private let plans: [ServicePlan]
+    let plans: [ServicePlan]
     private var claims: [Destination: [Claim]] = [:]
     private var nodePorts: [NodePort: [Claim]] = [:]
     private var clusterIPs: Set<IPAddress> = []
-    private var healthCheckPorts: Set<UInt16> = []
+    private(set) var healthCheckPorts: Set<UInt16> = []
+    /// Of every service port.
+    private(set) var serviceAddresses: Set<IPAddress> = []
 
     private var traits: ModeTraits { node.context.traits }
 
@@ -49,6 +51,7 @@ public struct PlanWalk: Sendable {
         self.plans = plans.sorted { $0.name < $1.name }
         for (index, plan) in self.plans.enumerated() {
             clusterIPs.insert(plan.clusterIP)
+            serviceAddresses.formUnion([plan.clusterIP] + plan.externalIPs + plan.loadBalancerIPs)
             open(plan.clusterIP, .clusterIP, of: index)
             for address in plan.externalIPs { open(address, .externalIP, of: index) }
             for address in plan.loadBalancerIPs { open(address, .loadBalancerIP, of: index) }
@@ -66,8 +69,9 @@ public struct PlanWalk: Sendable {
         claims[destination, default: []].append(Claim(plan: index, door: door))
     }
 
-    /// Where the packet ends. Its family must be the plans'.
+    /// Where the packet ends. Its family must be the plans'. The order is of no meaning in ipvs mode.
     public func fate(of packet: Packet, order: WalkOrder) -> PacketFate {
+        if traits.hasVirtualServers { return fateAtVirtualServer(of: packet) }
         let arrived = Passage(packet: packet)
         if let end = answer(to: arrived, traits.filter.beforeTranslation) {
             return PacketFate([.init(end, share: 1)])
@@ -100,12 +104,12 @@ public struct PlanWalk: Sendable {
     }
 
     /// The service ports that have the packet's destination as an address and port of theirs.
-    private func claims(on packet: Packet) -> [Claim] {
+    func claims(on packet: Packet) -> [Claim] {
         claims[Destination(protocol: packet.protocol, address: packet.destination, port: packet.port)] ?? []
     }
 
     /// The service ports that have the packet's port as their node port.
-    private func nodePortClaims(on packet: Packet) -> [Claim] {
+    func nodePortClaims(on packet: Packet) -> [Claim] {
         nodePorts[NodePort(protocol: packet.protocol, port: packet.port)] ?? []
     }
 }
@@ -178,14 +182,14 @@ extension PlanWalk {
     }
 
     /// True if the source ranges let the source use the load-balancer IPs.
-    private func admits(_ plan: ServicePlan, _ source: IPAddress) -> Bool {
+    func admits(_ plan: ServicePlan, _ source: IPAddress) -> Bool {
         guard let ranges = plan.sourceRanges else { return true }
         return ranges.cidrs.contains { $0.contains(source) }
             || ranges.admitNode && plan.loadBalancerIPs.contains(source)
     }
 
     /// Nil if nothing tells pods from others, or if the interface that would tell is not known.
-    private func isFromPod(_ packet: Packet) -> Bool? {
+    func isFromPod(_ packet: Packet) -> Bool? {
         switch node.localDetector {
         case .none: nil
         case .source(let cidr): cidr.contains(packet.source)
@@ -241,7 +245,7 @@ extension PlanWalk {
         }
     }
 
-    private func isGuarded(_ claim: Claim) -> Bool {
+    func isGuarded(_ claim: Claim) -> Bool {
         claim.door == .loadBalancerIP && plans[claim.plan].sourceRanges != nil
     }
 

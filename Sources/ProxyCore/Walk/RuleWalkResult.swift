@@ -19,10 +19,12 @@ public struct RuleWalkResult: Sendable {
         public let service: String?
         /// True for a rule in a chain of kube-proxy's.
         public let isOurs: Bool
+        /// What its match found in a set, as ipset(8) spells it; nil where it looks nothing up, or where that is not known.
+        public let entry: String?
 
         public init(
             hook: String, table: String, chain: String, depth: Int, rule: String?, packets: UInt64?, bytes: UInt64?,
-            share: Double, service: String?, isOurs: Bool
+            share: Double, service: String?, isOurs: Bool, entry: String? = nil
         ) {
             self.hook = hook
             self.table = table
@@ -34,6 +36,7 @@ public struct RuleWalkResult: Sendable {
             self.share = share
             self.service = service
             self.isOurs = isOurs
+            self.entry = entry
         }
     }
 

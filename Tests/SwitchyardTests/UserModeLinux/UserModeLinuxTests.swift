@@ -18,6 +18,7 @@ struct UserModeLinuxTests {
             "SwitchyardTests.IPVSCheckTests",
             "SwitchyardTests.IPVSDrainTests",
             "SwitchyardTests.IPVSModuleTests",
+            "SwitchyardTests.IPVSExplainTests",
         ])
         async let traffic = UserModeLinux.run(suites: [
             "SwitchyardTests.TrafficTests", "SwitchyardTests.IPVSNodeTests",
