@@ -63,6 +63,35 @@ enum DeviceMessages {
         return address
     }
 
+    /// Lets connections of this node to an IPv4 address of a device begin from another address than that itself, which
+    /// they do otherwise: the route that the kernel has for every address of its own names a source then.
+    static func append(
+        routeTo address: IPAddress, of device: UInt32, from source: IPAddress, _ batch: inout NetlinkBatch
+    ) {
+        appendRoute(RTM_NEWROUTE, flags: NLM_F_CREATE | NLM_F_REPLACE, address, device, source, to: &batch)
+    }
+
+    /// Takes such a route away, which outlives the address.
+    static func append(deletionOfRouteTo address: IPAddress, of device: UInt32, _ batch: inout NetlinkBatch) {
+        appendRoute(RTM_DELROUTE, address, device, nil, to: &batch)
+    }
+
+    private static func appendRoute(
+        _ type: Int, flags: Int32 = 0, _ address: IPAddress, _ device: UInt32, _ source: IPAddress?,
+        to batch: inout NetlinkBatch
+    ) {
+        // rtmsg: family, lengths of destination and source, TOS, table, who made it, scope, type, flags.
+        let header: [UInt8] = [
+            address.family.number, UInt8(address.family.bitWidth), 0, 0, UInt8(RT_TABLE_LOCAL.rawValue),
+            UInt8(RTPROT_KERNEL), UInt8(RT_SCOPE_HOST.rawValue), UInt8(RTN_LOCAL), 0, 0, 0, 0,
+        ]
+        batch.append(type: UInt16(truncatingIfNeeded: type), flags: flags, header: header) {
+            $0.put(Int(RTA_DST.rawValue), address.networkBytes)
+            $0.put(Int(RTA_OIF.rawValue), hostEndian: device)
+            if let source { $0.put(Int(RTA_PREFSRC.rawValue), source.networkBytes) }
+        }
+    }
+
     private static func link(
         _ type: Int, _ name: String, flags: Int32 = 0, _ attributes: (inout NetlinkWriter) -> Void = { _ in }
     ) -> NetlinkBatch {

@@ -1,3 +1,4 @@
+import Foundation
 import TestSupport
 import Testing
 
@@ -10,15 +11,38 @@ struct IPVSModeChangeTests {
     }
 }
 
+@Suite("Changes among all modes", .insideQEMU)
+struct AllModeChangeTests {
+    @Test("fail no connection and leave nothing behind")
+    func changes() async throws {
+        try await ModeChangeRun.check(
+            [
+                .iptables, .ipvs, .nftables, .iptables, .nftables, .ipvs, .iptables, .ipvsNFT, .iptablesNFT, .ipvs,
+                .iptables,
+            ], every: 10)
+    }
+}
+
+@Suite("A machine with every mode")
+struct QEMUTests {
+    private static let isAsked = ProcessInfo.processInfo.environment["SWITCHYARD_QEMU"] != nil
+
+    @Test(
+        "goes from mode to mode",
+        .enabled(if: isAsked, "soak: takes minutes in an emulated machine; make soak runs it"))
+    func modes() async throws {
+        let report = try await QEMU.run(suites: ["SwitchyardTests.AllModeChangeTests"], limit: 1200)
+        for line in report.output.split(separator: "\n") where line.hasPrefix("mode change") { print(line) }
+    }
+}
+
 /// A series of changes.
 enum ModeChangeRun {
-    @discardableResult
     static func check(
         _ steps: [ModeChangeLab.Serving], every milliseconds: Int, sourceLocation: SourceLocation = #_sourceLocation
-    ) async throws -> String {
+    ) async throws {
         let lab = try ModeChangeLab()
         defer { lab.close() }
-        var report = ""
         let first = try #require(steps.first)
         let result = try lab.apply(first)
         #expect(result.status == 0, "\(result.errors)", sourceLocation: sourceLocation)
@@ -34,16 +58,14 @@ enum ModeChangeRun {
             try await Task.sleep(for: .seconds(1))
             let visits = lab.stopVisits()
             let sentence =
-                "\(former) to \(serving): \(visits.count) connections, \(visits.failures.count) failures, the longest "
-                + "\(visits.longest) ms; apply took \(duration)\n"
-            print(sentence, terminator: "")
-            report += sentence
+                "mode change from \(former) to \(serving): \(visits.count) connections, \(visits.failures.count) failures, the longest "
+                + "\(visits.longest) ms; apply took \(duration)"
+            print(sentence)
             #expect(visits.failures == [], "\(former) to \(serving)\n\(result.errors)", sourceLocation: sourceLocation)
             #expect(visits.count > 50, sourceLocation: sourceLocation)
             #expect(
                 try lab.leftovers(servedIn: serving) == [], "\(former) to \(serving)\n\(result.errors)",
                 sourceLocation: sourceLocation)
         }
-        return report
     }
 }
