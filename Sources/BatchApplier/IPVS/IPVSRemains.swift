@@ -148,8 +148,10 @@ public struct IPVSCleaner: Sendable {
 
     /// An address that the node has without `kube-ipvs0`.
     private func ownAddress(_ family: IPFamily) -> IPAddress? {
-        NodeFacts.interfaceAddresses().first {
+        let linkLocal = CIDR("fe80::/10")
+        return NodeFacts.interfaceAddresses().first {
             $0.interface != device.name && $0.address.family == family && !$0.address.isLoopback
+                && linkLocal?.contains($0.address) != true
         }?.address
     }
 

@@ -11,6 +11,7 @@ struct UserModeLinuxTests {
             "BatchApplierTests.IPVSApplierTests", "SwitchyardTests.IPVSKernelTests",
             "SwitchyardTests.IPVSReadBackTests",
             "SwitchyardTests.IPVSApplyTests", "SwitchyardTests.IPVSCleanupTests",
+            "SwitchyardTests.IPVSModeChangeTests",
         ])
     }
 
