@@ -83,7 +83,7 @@ let package = Package(
         .target(
             name: "SyncLoop",
             dependencies: [
-                "ProxyCore", "ChainRenderer", "NFTBackend", "EndpointWatcher", "BatchApplier",
+                "ProxyCore", "ChainRenderer", "NFTBackend", "IPVSBackend", "EndpointWatcher", "BatchApplier",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ],

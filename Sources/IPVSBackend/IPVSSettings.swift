@@ -14,12 +14,19 @@ public struct IPVSSettings: Hashable, Sendable {
     public var isARPStrict: Bool
     /// Nil where the configuration has none.
     public var timeouts: IPVSTimeouts?
+    /// After which time a TCP endpoint that goes is deleted though it has connections; nil waits for their end.
+    public var drainTimeout: Duration?
 
     /// - Parameter facts: the node's addresses, without those of `kube-ipvs0`.
-    public init(_ node: NodePlan, _ configuration: ProxyConfiguration.IPVS, facts: HostFacts) {
+    public init(
+        _ node: NodePlan, _ configuration: ProxyConfiguration.IPVS, facts: HostFacts, drainTimeout: Duration? = nil
+    ) {
         self.node = node
+        self.drainTimeout = drainTimeout
         scheduler = IPVSScheduler(configuration.scheduler)
-        nodePortAddresses = node.nodePortAddresses(among: facts.addresses).sorted { $0.description < $1.description }
+        // IPVS does not ask by which link a link-local address is reached, and they come and go with every pod.
+        let addresses = facts.addresses.filter { $0.family == node.family && !($0.family == .ipv6 && $0.isLinkLocal) }
+        nodePortAddresses = node.nodePortAddresses(among: addresses).sorted { $0.description < $1.description }
         excludedRanges = configuration.excludeCIDRs
         isARPStrict = configuration.strictARP
         // Zero keeps the kernel's value.
@@ -28,6 +35,6 @@ public struct IPVSSettings: Hashable, Sendable {
             tcp: seconds(configuration.tcpTimeout), tcpFin: seconds(configuration.tcpFinTimeout),
             udp: seconds(configuration.udpTimeout))
         timeouts = wanted == IPVSTimeouts() ? nil : wanted
-        nodeAddresses = Set(facts.addresses.filter { $0.family == node.family })
+        nodeAddresses = Set(addresses)
     }
 }

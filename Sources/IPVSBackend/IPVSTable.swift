@@ -1,12 +1,22 @@
 public import ProxyCore
 
-/// The virtual servers, sets, addresses and rules of one family, kept from sync to sync.
+/// The virtual servers, sets, addresses and rules of one family, kept from sync to sync, and what of them a kernel has.
+///
+/// In a sync: `update`, `takeOver` what was looked at, `nextBatch`, and then `didCommit` or `didFail`.
 public struct IPVSTable: Sendable {
-    public let settings: IPVSSettings
-    private var fragments: [ServicePortName: ServiceFragment] = [:]
+    public internal(set) var settings: IPVSSettings
+    private(set) var fragments: [ServicePortName: ServiceFragment] = [:]
     private var servers = Claims<VirtualServer.Key>()
     private var addressUses = UseCounts<IPAddress>()
     private var entryUses: [IPSet: UseCounts<IPSetEntry>] = [:]
+    /// The service ports with load-balancer IPs that the node itself may not use.
+    private var refusing: Set<ServicePortName> = []
+    /// Addresses of services that the node has without us, each with a service port that wants it: they stay where they
+    /// are.
+    public private(set) var addressesElsewhere: [IPAddress: ServicePortName] = [:]
+    /// What may have to be done since the last batch.
+    var touched = TouchedParts()
+    var mirror = KernelMirror()
 
     public init(_ settings: IPVSSettings) {
         self.settings = settings
@@ -17,15 +27,32 @@ public struct IPVSTable: Sendable {
         for plan in changes.changed { replace(plan.name, by: plan) }
     }
 
+    /// Takes over what has become of the node.
+    ///
+    /// - Parameter plans: those of all services, as they are now.
+    public mutating func update(_ settings: IPVSSettings, plans: some Sequence<ServicePlan>) {
+        guard settings != self.settings else { return }
+        self.settings = settings
+        for plan in plans { replace(plan.name, by: plan) }
+    }
+
     private mutating func replace(_ name: ServicePortName, by plan: ServicePlan?) {
-        if let old = fragments[name] {
+        let old = fragments[name]
+        let new = plan.map { ServiceFragment($0, settings) }
+        guard old != new else { return }
+        touched.note(from: old, to: new)
+        fragments[name] = new
+        if let old {
             for key in old.servers.keys { servers.remove(name, from: key) }
             count(old, -1)
         }
-        fragments[name] = plan.map { ServiceFragment($0, settings) }
-        guard let new = fragments[name] else { return }
-        for key in new.servers.keys { servers.add(name, to: key) }
-        count(new, 1)
+        if let new {
+            for key in new.servers.keys { servers.add(name, to: key) }
+            count(new, 1)
+        }
+        for address in old?.addressesElsewhere ?? [] { addressesElsewhere[address] = nil }
+        for address in new?.addressesElsewhere ?? [] { addressesElsewhere[address] = name }
+        if new?.refusals.isEmpty == false { refusing.insert(name) } else { refusing.remove(name) }
     }
 
     private mutating func count(_ fragment: ServiceFragment, _ times: Int) {
@@ -46,15 +73,24 @@ public struct IPVSTable: Sendable {
         return wanted
     }
 
+    func virtualServer(_ key: VirtualServer.Key) -> VirtualServer? {
+        servers[key].last.flatMap { fragments[$0]?.servers[key] }
+    }
+
     public func entries(_ set: IPSet) -> some Collection<IPSetEntry> { (entryUses[set] ?? .init()).things }
+
+    func wants(_ entry: IPSetEntry, in set: IPSet) -> Bool { (entryUses[set]?[entry] ?? 0) > 0 }
 
     /// Those of `kube-ipvs0`.
     public var addresses: some Collection<IPAddress> { addressUses.things }
 
     func wants(_ address: IPAddress) -> Bool { addressUses[address] > 0 }
 
+    /// The service port that has a virtual server.
+    func owner(of key: VirtualServer.Key) -> ServicePortName? { servers[key].last }
+
     /// In the order of the service ports.
     var refusals: [VirtualServer.Key] {
-        fragments.keys.sorted().flatMap { fragments[$0]?.refusals ?? [] }
+        refusing.sorted().flatMap { fragments[$0]?.refusals ?? [] }
     }
 }

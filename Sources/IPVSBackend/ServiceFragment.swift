@@ -6,6 +6,8 @@ struct ServiceFragment: Hashable {
     private(set) var entries: [IPSet: Set<IPSetEntry>] = [:]
     /// Those to be put on the node.
     private(set) var addresses: Set<IPAddress> = []
+    /// Those that the node has already, on another device.
+    private(set) var addressesElsewhere: Set<IPAddress> = []
     /// The load-balancer IPs that the node itself may not use, in their order.
     private(set) var refusals: [VirtualServer.Key] = []
 
@@ -26,7 +28,10 @@ struct ServiceFragment: Hashable {
         }
         func key(_ address: IPAddress) -> VirtualServer.Key { .init(address, plan.name.protocol, plan.port) }
         func own(_ address: IPAddress) {
-            guard !settings.nodeAddresses.contains(address) else { return }
+            guard !settings.nodeAddresses.contains(address) else {
+                addressesElsewhere.insert(address)
+                return
+            }
             addresses.insert(address)
             add(.address(address), to: .serviceAddresses)
         }

@@ -43,7 +43,7 @@ actor ClusterModel<Renderer: FamilyRenderer> {
     ///   - makeRules: begins its rules at the first sync.
     ///   - wakeUp: called when there is something new for it.
     func add(
-        _ family: IPFamily, facts: HostFacts, makeRules: @escaping @Sendable (NodePlan) -> Renderer,
+        _ family: IPFamily, facts: HostFacts, makeRules: @escaping @Sendable (NodePlan, HostFacts) -> Renderer,
         wakeUp: @escaping @Sendable () -> Void
     ) {
         families[family] = FamilyRules(family, facts: facts, makeRules: makeRules, wakeUp: wakeUp)
@@ -167,9 +167,9 @@ extension ClusterModel {
     /// Plans and renders what has changed. Until `endSync` is called the rules of the family stay as they are, so that
     /// a change that comes meanwhile is not taken for committed.
     ///
-    /// - Parameter predecessor: what a sync of everything takes the place of.
+    /// - Parameter finding: what was seen in the kernel.
     func beginSync(
-        _ family: IPFamily, full: Bool, over predecessor: Renderer.Predecessor?
+        _ family: IPFamily, full: Bool, over finding: Renderer.Finding?
     ) -> SyncWork<Renderer.Batch>? {
         // Taken out meanwhile, so that it is changed in place.
         guard var rules = families.removeValue(forKey: family) else { return nil }
@@ -177,19 +177,18 @@ extension ClusterModel {
         let node = NodePlan(
             settings.configuration, mode: settings.mode, family: family, nodeName: settings.nodeName,
             node: self.node, facts: rules.facts)
-        return rules.beginSync(state, node, full: full, over: predecessor)
+        return rules.beginSync(state, node, full: full, over: finding)
     }
 
     /// True if the next sync is one of everything, even where that is not asked for.
     func isEverythingPending(_ family: IPFamily) -> Bool { families[family]?.isEverythingPending ?? true }
 
-    /// Returns the flows that must be looked at now that the kernel has the rules; nil if none.
-    func endSync(_ family: IPFamily, succeeded: Bool) -> FlowQuery? {
-        guard succeeded else {
-            families[family]?.rules?.didFail()
-            return nil
-        }
-        families[family]?.rules?.didCommit()
+    /// The kernel did not take what it was given.
+    func syncFailed(_ family: IPFamily) { families[family]?.rules?.didFail() }
+
+    /// The kernel has all but what it refused. Returns the flows that must be looked at now; nil if none.
+    func syncEnded(_ family: IPFamily, without refusals: [Renderer.Refusal]) -> FlowQuery? {
+        families[family]?.rules?.didCommit(without: refusals)
         guard let known = families[family], let node = known.rules?.node else { return nil }
         return families[family]?.flows.takeQuery(
             nodePortAddresses: node.nodePortAddresses(among: known.facts.addresses),

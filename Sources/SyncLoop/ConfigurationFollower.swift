@@ -45,21 +45,14 @@ public final class ConfigurationFollower: Sendable {
     private func read() -> (ProxyConfiguration, [Diagnostic])? {
         do {
             let new = try ConfigurationReader.read(path: path)
-            let refusal = Self.refusal(of: mode ?? new.0.mode)
-            found.withLock { $0 = refusal.map { "The configuration in \(path) is not taken over: \($0)" } }
-            guard let refusal else { return new }
-            logger.error("the configuration is not taken over: \(refusal)", metadata: ["file": "\(path)"])
+            found.withLock { $0 = nil }
+            return new
         } catch {
             let problem = "The configuration in \(path) is not taken over: \(error)"
             if self.problem != problem { logger.error("\(problem)") }
             found.withLock { $0 = problem }
         }
         return nil
-    }
-
-    /// Why the daemon cannot work in a mode, as a sentence; nil if it can.
-    public static func refusal(of mode: ProxyMode) -> String? {
-        mode == .ipvs ? "mode ipvs: the daemon serves iptables and nftables." : nil
     }
 
     /// By what a changed file is told: a file written over, renamed onto, or behind a link that was swapped.

@@ -41,6 +41,11 @@ public struct Daemon: ServiceLifecycle.Service {
         case iptables(IPTablesVariant, tools: [IPTablesTools], accounting: Bool)
         /// - Parameter serviceCounters: whether the connections to each service port are counted.
         case nftables([IPFamily], serviceCounters: Bool)
+        /// - Parameters:
+        ///   - tools: those of the families that are served.
+        ///   - drainTimeout: after which time an endpoint that goes is deleted though it has connections; nil waits for
+        ///     their end.
+        case ipvs(IPTablesVariant, tools: [IPTablesTools], drainTimeout: Duration?)
     }
 
     private let options: Options
@@ -74,6 +79,9 @@ public struct Daemon: ServiceLifecycle.Service {
             var served: [ServedFamily<NFTablesKernel>] = []
             for family in families { served.append(await self.family(family, serviceCounters, model)) }
             try await run(model, served, nil)
+        case .ipvs(let variant, let tools, let drainTimeout):
+            let model: ClusterModel<IPVSRenderer> = model(.ipvs)
+            try await run(model, tools.map { family($0, variant, drainTimeout, model) }, variant)
         }
     }
 
@@ -101,9 +109,9 @@ public struct Daemon: ServiceLifecycle.Service {
         let access = options.access
         return ServedFamily(
             family: tools.family, kernel: kernel, facts: { await HostFacts(ofThisNode: tools, access) },
-            makeRules: {
+            makeRules: { node, _ in
                 IPTablesRenderer(
-                    node: $0, options: .init(accounting: accounting, commentSlack: 100), chainLimit: limit)
+                    node: node, options: .init(accounting: accounting, commentSlack: 100), chainLimit: limit)
             }, remains: remains)
     }
 
@@ -121,7 +129,7 @@ public struct Daemon: ServiceLifecycle.Service {
         let counts = serviceCounters ? NFTablesCounts(family: family, model: model) : nil
         return ServedFamily(
             family: family, kernel: kernel, facts: { await HostFacts(ofThisNode: access) },
-            makeRules: { NFTablesRenderer(node: $0, options: .init(perServiceCounters: serviceCounters)) },
+            makeRules: { node, _ in NFTablesRenderer(node: node, options: .init(perServiceCounters: serviceCounters)) },
             counts: { await counts?.read() }, remains: remains)
     }
 
@@ -130,6 +138,24 @@ public struct Daemon: ServiceLifecycle.Service {
             family,
             ModeRemains(serving, excluding: options.configuration.ipvs.excludeCIDRs, access: options.access),
             logger: logger)
+    }
+
+    private func family(
+        _ tools: IPTablesTools, _ variant: IPTablesVariant, _ drainTimeout: Duration?,
+        _ model: ClusterModel<IPVSRenderer>
+    ) -> ServedFamily<IPVSKernel> {
+        let (family, access) = (tools.family, options.access)
+        let logger = logger(of: family)
+        let remains = remains(family, .ipvs(variant), logger)
+        let kernel = IPVSKernel(
+            family: family, node: IPVSCommitter(tools: tools, access: access), logger: logger,
+            serversToLookAt: { await model.read(family) { $0.serversToLookAt } ?? [] },
+            addressesElsewhere: { await model.read(family) { $0.addressesElsewhere } ?? [:] },
+            takeOver: { await remains.takeOver() })
+        let configuration = options.configuration.ipvs
+        return ServedFamily(
+            family: family, kernel: kernel, facts: { await HostFacts(ofThisNode: tools, access) },
+            makeRules: { IPVSRenderer(node: $0, $1, configuration, drainTimeout: drainTimeout) }, remains: remains)
     }
 
     private func logger(of family: IPFamily) -> Logger {
@@ -199,7 +225,7 @@ private struct ServedFamily<Kernel: FamilyKernel>: Sendable {
     let kernel: Kernel
     /// What the host says of itself now.
     let facts: @Sendable () async -> HostFacts
-    let makeRules: @Sendable (NodePlan) -> Kernel.Renderer
+    let makeRules: @Sendable (NodePlan, HostFacts) -> Kernel.Renderer
     /// What services' counters say now; nil where nothing is counted.
     var counts: @Sendable () async -> [DaemonStatus.ServiceCount]? = { nil }
     /// What takes away what other modes have left; nil where nobody does.

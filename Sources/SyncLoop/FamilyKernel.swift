@@ -7,10 +7,12 @@ import ProxyCore
 protocol FamilyKernel: Actor {
     associatedtype Renderer: FamilyRenderer
 
-    /// What stands in the kernel, as far as it matters to batches of everything; asked before each such sync.
-    func predecessor() async -> Renderer.Predecessor?
+    /// What stands in the kernel, as far as it matters to the next batches; nil where it does not. Asked before each sync.
+    ///
+    /// - Parameter everything: true if the next batches are those of everything.
+    func finding(everything: Bool) async throws(SyncFailure) -> Renderer.Finding?
     /// Commits all batches, or fails at one.
-    func commit(_ work: SyncWork<Renderer.Batch>) async throws(SyncFailure) -> CommitReport
+    func commit(_ work: SyncWork<Renderer.Batch>) async throws(SyncFailure) -> CommitReport<Renderer.Refusal>
     /// Compares everything with what was committed last, beside the syncs.
     func check(_ audit: Renderer.Audit) async -> CheckOutcome
     /// How often `look` is worth its cost; nil where only checks notice what others do.
@@ -22,14 +24,16 @@ protocol FamilyKernel: Actor {
     nonisolated func nextForeignWriter(within time: Duration) async -> NFTablesWriter?
 }
 
-extension FamilyKernel where Renderer.Predecessor == Never {
-    func predecessor() async -> Never? { nil }
+extension FamilyKernel where Renderer.Finding == Never {
+    func finding(everything: Bool) async -> Never? { nil }
 }
 
 /// What a successful commit tells.
-struct CommitReport: Sendable {
+struct CommitReport<Refusal: Sendable>: Sendable {
     /// The part of the time that the kernel, or the program that feeds it, took.
     var kernelDuration: Duration
+    /// What the kernel did not do, where the rest was done.
+    var refusals: [Refusal] = []
 }
 
 /// Why a sync failed.

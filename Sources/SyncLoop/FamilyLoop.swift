@@ -74,28 +74,32 @@ extension FamilyLoop {
         let isFull = schedule.needsFullSync
         schedule.syncBegan()
         let isEverythingPending = await model.isEverythingPending(family)
-        let predecessor = isFull || isEverythingPending ? await kernel.predecessor() : nil
-        guard let work = await model.beginSync(family, full: isFull, over: predecessor) else { return }
-        guard !work.batches.isEmpty else {
-            await end(succeeded: true)
-            return
-        }
+        var dependedOnKernel = !(isFull || isEverythingPending)
         do throws(SyncFailure) {
+            let finding = try await kernel.finding(everything: !dependedOnKernel)
+            dependedOnKernel = dependedOnKernel || finding != nil
+            guard let work = await model.beginSync(family, full: isFull, over: finding) else { return }
+            guard !work.batches.isEmpty else { return await syncEnded(without: []) }
             let report = try await kernel.commit(work)
-            await end(succeeded: true)
-            note(work, from: start, report)
+            await syncEnded(without: report.refusals)
+            note(work, from: start, report.kernelDuration)
         } catch {
-            await end(succeeded: false)
-            note(error, dependedOnKernel: !work.isFull || predecessor != nil)
+            await model.syncFailed(family)
+            schedule.syncEnded(at: .now, succeeded: false, jitter: .random(in: 0...1))
+            note(error, dependedOnKernel: dependedOnKernel)
         }
     }
 
-    private func end(succeeded: Bool) async {
-        let flows = await model.endSync(family, succeeded: succeeded)
-        schedule.syncEnded(at: .now, succeeded: succeeded, jitter: .random(in: 0...1))
-        if succeeded { checkSignal.raise() }
+    private func syncEnded(without refusals: [Kernel.Renderer.Refusal]) async {
+        let flows = await model.syncEnded(family, without: refusals)
+        schedule.syncEnded(at: .now, succeeded: true, jitter: .random(in: 0...1))
+        checkSignal.raise()
         if let flows { didSync(flows) }
-        if succeeded, let pause = await model.read(family, \.leftoversEndAfter) ?? nil { tidy(after: pause) }
+        let left = await model.read(family) { ($0.leftoversEndAfter, $0.refusals, $0.drainingCount) }
+        guard let (pause, refusals, drainingCount) = left else { return }
+        note(refusals)
+        status.drainingEndpoints = drainingCount == 0 ? nil : drainingCount
+        if let pause { tidy(after: pause) }
     }
 
     private func tidy(after pause: Duration) {
@@ -112,7 +116,7 @@ extension FamilyLoop {
         wakeUp.raise()
     }
 
-    private func note(_ work: SyncWork<Kernel.Renderer.Batch>, from start: Instant, _ report: CommitReport) {
+    private func note(_ work: SyncWork<Kernel.Renderer.Batch>, from start: Instant, _ kernelDuration: Duration) {
         let now = Instant.now
         status.retryAt = nil
         status.lastSync = .init(
@@ -123,10 +127,18 @@ extension FamilyLoop {
             "kind": work.isFull ? "full" : "partial", "services": "\(work.touchedServiceCount)",
             "rendered_ms": "\(work.renderDuration.inMilliseconds)",
             "committed_ms": "\((now - start - work.renderDuration).inMilliseconds)",
-            "kernel_ms": "\(report.kernelDuration.inMilliseconds)",
+            "kernel_ms": "\(kernelDuration.inMilliseconds)",
         ]
         if let receivedAt = work.receivedAt { facts["waited_ms"] = "\((start - receivedAt).inMilliseconds)" }
         logger.log(level: work.isFull ? .info : .debug, "rules are committed", metadata: facts)
+    }
+
+    /// Says once what the kernel does not do though everything around it is in place.
+    private func note(_ refusals: [String]) {
+        let known = Set(status.refusals ?? [])
+        for sentence in refusals where !known.contains(sentence) { logger.error("\(sentence)") }
+        if refusals.isEmpty, !known.isEmpty { logger.notice("the kernel has taken what it had refused") }
+        status.refusals = refusals.isEmpty ? nil : refusals.sorted()
     }
 
     private func note(_ failure: SyncFailure, dependedOnKernel: Bool) {

@@ -4,7 +4,7 @@ import ProxyCore
 struct FamilyRules<Renderer: FamilyRenderer> {
     var facts: HostFacts
     /// Begins the rules at the first sync.
-    private let makeRules: @Sendable (NodePlan) -> Renderer
+    private let makeRules: @Sendable (NodePlan, HostFacts) -> Renderer
     /// Nil until the first sync.
     var rules: Renderer?
     var flows: FlowClaims
@@ -16,7 +16,7 @@ struct FamilyRules<Renderer: FamilyRenderer> {
     let wakeUp: @Sendable () -> Void
 
     init(
-        _ family: IPFamily, facts: HostFacts, makeRules: @escaping @Sendable (NodePlan) -> Renderer,
+        _ family: IPFamily, facts: HostFacts, makeRules: @escaping @Sendable (NodePlan, HostFacts) -> Renderer,
         wakeUp: @escaping @Sendable () -> Void
     ) {
         self.facts = facts
@@ -36,19 +36,19 @@ struct FamilyRules<Renderer: FamilyRenderer> {
 
     /// Takes over what was noted, and returns what has to be committed.
     ///
-    /// - Parameter predecessor: what a sync of everything takes the place of.
+    /// - Parameter finding: what was seen in the kernel.
     mutating func beginSync(
-        _ state: ClusterState, _ node: NodePlan, full: Bool, over predecessor: Renderer.Predecessor?
+        _ state: ClusterState, _ node: NodePlan, full: Bool, over finding: Renderer.Finding?
     ) -> SyncWork<Renderer.Batch> {
         let start = ContinuousClock.now
         if rules == nil {
-            rules = makeRules(node)
-            rules?.update(node, from: state)
+            rules = makeRules(node, facts)
+            rules?.update(node, facts, from: state)
             rules?.update(state.services.keys, from: state)
             flows.updateAll(from: state, in: node.context)
         } else {
             if isNodeStale {
-                rules?.update(node, from: state)
+                rules?.update(node, facts, from: state)
                 flows.updateAll(from: state, in: node.context)
             }
             rules?.update(touched, from: state)
@@ -56,7 +56,7 @@ struct FamilyRules<Renderer: FamilyRenderer> {
             if full { rules?.didFail() }
         }
         let isFull = isEverythingPending
-        if isFull, let predecessor { rules?.takeOver(predecessor) }
+        if let finding { rules?.takeOver(finding) }
         let batches = rules?.nextBatches() ?? []
         defer { (touched, isNodeStale, pendingSince) = ([], false, nil) }
         return SyncWork(

@@ -1,4 +1,5 @@
 import ArgumentParser
+import BatchApplier
 import EndpointWatcher
 import Foundation
 import ProxyCore
@@ -10,21 +11,24 @@ struct Check: AsyncParsableCommand {
         discussion: """
             With --from and --to, compares where packets end, for the node of the configuration, and says what this \
             node lacks for the mode of --to. Without them no cluster is asked: it says what the node has and lacks for \
-            its mode. Features of nf_tables are tried in a network namespace of their own, which needs root; nothing \
-            on the node changes. Status 0: nothing would change and nothing lacks, 1: something, 2: bad input, or \
+            its mode. What nf_tables, IPVS and sets can do is tried in a network namespace of its own, which needs \
+            root; nothing on the node changes. Status 0: nothing would change and nothing lacks, 1: something, 2: bad input, or \
             nothing could be tried.
             """)
 
     @OptionGroup var cluster: ClusterOptions
 
-    @Option(help: "The mode that serves now: iptables or nftables; without it and --to, this node is checked.")
+    @Option(help: "The mode that serves now: iptables, ipvs or nftables; without it and --to, this node is checked.")
     var from: ProxyMode?
 
-    @Option(help: "The mode that is to serve: iptables or nftables.")
+    @Option(help: "The mode that is to serve: iptables, ipvs or nftables.")
     var to: ProxyMode?
 
     @Option(help: "The families: ipv4, ipv6 or both.")
     var family = FamilyChoice.both
+
+    @Option(help: "The iptables variant, legacy or nft; without it the node's own is found out.")
+    var variant: IPTablesVariant?
 
     @Flag(help: "Prints the differences as JSON.")
     var json = false
@@ -45,7 +49,6 @@ struct Check: AsyncParsableCommand {
 
     func validate() throws {
         if (from == nil) != (to == nil) { throw ValidationError("--from and --to go together.") }
-        if from == .ipvs || to == .ipvs { throw ValidationError("Only iptables and nftables can be compared so far.") }
     }
 
     func run() async throws {
@@ -53,7 +56,7 @@ struct Check: AsyncParsableCommand {
         let input = try await ClusterInput(cluster)
         var all = family.families.flatMap { lines(input, $0, from, to) }
         for family in family.onThisNode("tried") {
-            switch await NodeSupport.of(to, family) {
+            switch await NodeSupport.of(to, family, input.configuration, variant) {
             case .known(_, let missing): all += missing.map { Line(family: family.rawValue, sentence: $0) }
             case .unknown(let reason):
                 Console.report("switchyard: note: \(family.rawValue): what this node lacks is not known: \(reason)")
@@ -65,11 +68,11 @@ struct Check: AsyncParsableCommand {
 
     /// Says what this node has for its mode, and what it lacks.
     private func checkNode() async throws {
-        let mode = try mode()
+        let (mode, configuration) = try mode()
         var missing: [Line] = []
         var isKnown = true
         for family in family.onThisNode("tried") {
-            switch await NodeSupport.of(mode, family) {
+            switch await NodeSupport.of(mode, family, configuration, variant) {
             case .known(let present, let absent):
                 for sentence in present where !json { Console.write("\(family.rawValue): \(sentence)\n") }
                 missing += absent.map { Line(family: family.rawValue, sentence: $0) }
@@ -83,13 +86,11 @@ struct Check: AsyncParsableCommand {
         if !missing.isEmpty { throw ExitStatus.failed }
     }
 
-    /// The mode that is asked for, by option or by configuration.
-    private func mode() throws -> ProxyMode {
+    /// The mode that is asked for, by option or by configuration, and the configuration.
+    private func mode() throws -> (ProxyMode, ProxyConfiguration) {
         do {
-            let configured = try cluster.config.map { try ConfigurationReader.read(path: $0).0.mode }
-            let mode = cluster.mode ?? configured ?? ProxyConfiguration().mode
-            guard mode == .ipvs else { return mode }
-            Console.report("switchyard: error: mode ipvs: only iptables and nftables can be checked; say --mode")
+            let configuration = try cluster.config.map { try ConfigurationReader.read(path: $0).0 }
+            return (cluster.mode ?? configuration?.mode ?? ProxyConfiguration().mode, configuration ?? .init())
         } catch let error as InputError {
             for diagnostic in error.diagnostics { Console.report("switchyard: \(diagnostic)") }
         }

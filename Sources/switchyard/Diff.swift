@@ -2,6 +2,7 @@ import ArgumentParser
 import BatchApplier
 import ChainRenderer
 import Foundation
+import IPVSBackend
 import ProxyCore
 
 /// Compares rules by meaning: those wanted with this node's or with a save, or two saves.
@@ -53,8 +54,9 @@ struct Diff: AsyncParsableCommand {
         } else {
             Console.write(DiffReport.text(results, inColour: isatty(STDOUT_FILENO) == 1))
             for result in results where result.differences?.isEmpty == true {
-                let count = result.differences?.wantedRuleCount ?? 0
-                Console.report("switchyard: \(result.family.rawValue): no difference in \(count) rules")
+                let rules = "\(result.differences?.wantedRuleCount ?? 0) rules"
+                let servers = result.wantedServerCount.map { "\($0) virtual servers and " } ?? ""
+                Console.report("switchyard: \(result.family.rawValue): no difference in \(servers)\(rules)")
             }
         }
         if results.contains(where: { $0.differences == nil }) { throw ExitStatus.badInput }
@@ -70,7 +72,10 @@ struct Diff: AsyncParsableCommand {
             wanted = try read(saved[0], family)
         } else {
             let input = try await ClusterInput(cluster)
-            try input.requireIPTables("compared")
+            guard input.mode != .nftables else {
+                Console.report("switchyard: error: mode nftables: a save of iptables has none of its rules")
+                throw ExitStatus.badInput
+            }
             wanted = try Self.wanted(input, family, HostFacts(of: input.node))
         }
         let found = try read(saved[saved.count - 1], family)
@@ -103,6 +108,7 @@ struct Diff: AsyncParsableCommand {
     }
 
     private static func wanted(_ input: ClusterInput, _ family: IPFamily, _ facts: HostFacts) throws -> RuleSet {
+        if input.mode == .ipvs { return try RuleSet(wanted: input.ipvsTable(family, facts: facts).rules()) }
         var rules = input.rules(family, facts: facts, accounting: false)
         return try RuleSet(wanted: rules.fullBatch())
     }
@@ -113,17 +119,22 @@ struct Diff: AsyncParsableCommand {
         let input = try await ClusterInput(cluster)
         try nftables.require(input.mode)
         if input.mode == .nftables { return await compareNFTables(input) }
-        try input.requireIPTables("compared")
         let variant = if let variant { variant } else { await IPTablesVariant.detect() }
         var results: [DiffReport.Result] = []
         for family in (family ?? .both).onThisNode("compared") {
             do {
                 let tools = try await IPTablesTools.find(family, variant)
-                let wanted = try Self.wanted(input, family, await HostFacts(ofThisNode: tools))
+                let facts = await HostFacts(ofThisNode: tools)
+                let wanted = try Self.wanted(input, family, facts)
                 let text = try await IPTablesApplier(tools: tools).save([.filter, .nat])
                 let found = try RuleSet(parsing: text, family: family)
                 let comparison = RuleComparison(wanted: wanted, found: found, leavesGuardToKubelet: true)
-                results.append(.init(family: family, differences: comparison.differences()))
+                var result = DiffReport.Result(family: family, differences: comparison.differences())
+                if input.mode == .ipvs {
+                    let table = input.ipvsTable(family, facts: facts)
+                    result.add(table, found: try await IPVSCommitter(tools: tools).list(family))
+                }
+                results.append(result)
             } catch {
                 Console.report("switchyard: error: \(family.rawValue): the rules could not be compared: \(error)")
                 results.append(.init(family: family, differences: nil))

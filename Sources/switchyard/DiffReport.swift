@@ -8,6 +8,8 @@ enum DiffReport {
         var family: IPFamily
         /// Nil where the comparison failed.
         var differences: RuleDifferences?
+        /// Nil in other modes than ipvs.
+        var wantedServerCount: Int?
     }
 
     // MARK: Text
@@ -80,6 +82,7 @@ enum DiffReport {
         var family: String
         var compared: Bool
         var wantedRules: Int
+        var wantedServers: Int?
         var findings: [Entry]
     }
 
@@ -98,7 +101,7 @@ enum DiffReport {
         let families = results.map { result in
             Family(
                 family: result.family == .ipv4 ? "ipv4" : "ipv6", compared: result.differences != nil,
-                wantedRules: result.differences?.wantedRuleCount ?? 0,
+                wantedRules: result.differences?.wantedRuleCount ?? 0, wantedServers: result.wantedServerCount,
                 findings: (result.differences?.findings ?? []).map { finding in
                     Entry(
                         kind: finding.kind.rawValue, service: finding.service, table: finding.table,

@@ -1,4 +1,5 @@
 import BatchApplier
+import ChainRenderer
 import IPVSBackend
 import ProxyCore
 import SyncLoop
@@ -53,7 +54,7 @@ extension Apply {
             report.refusals += try await committer.commit(batch).refusals
         }
         for sentence in report.warnings { Console.report("switchyard: warning: \(family.rawValue): \(sentence)") }
-        for sentence in report.refusals { Console.report("switchyard: error: \(family.rawValue): \(sentence)") }
+        for refusal in report.refusals { Console.report("switchyard: error: \(family.rawValue): \(refusal.sentence)") }
         let milliseconds = (clock.now - start) / .milliseconds(1)
         Console.report(
             "switchyard: \(family.rawValue): committed \(table.servicePortCount) service ports to ipvs in "
@@ -61,6 +62,35 @@ extension Apply {
         // Where virtual servers are missing, what served before goes on for them.
         if report.refusals.isEmpty { await removeRemains(family, of: input, servedBy: .ipvs(tools.variant)) }
         return report.refusals.isEmpty
+    }
+}
+
+extension DiffReport.Result {
+    /// Adds how virtual servers, sets and addresses differ, before what the rules differ in.
+    mutating func add(_ table: IPVSTable, found: IPVSKernelState) {
+        let findings = table.differences(from: found).map(Finding.init)
+        differences?.findings.insert(contentsOf: findings, at: 0)
+        wantedServerCount = table.virtualServers.count
+    }
+}
+
+extension Finding {
+    fileprivate init(_ difference: IPVSDifference) {
+        let kind: Kind =
+            switch difference.kind {
+            case .missing: .missing
+            case .unexpected: .foreign
+            case .changed: .changed
+            }
+        let table =
+            switch difference.place {
+            case .allServers, .server: "ipvs"
+            case .allSets, .set: "ipset"
+            case .device: "addresses"
+            }
+        self.init(
+            kind: kind, service: difference.service?.description, table: table, chain: difference.place.description,
+            detail: difference.detail, wanted: difference.wanted, found: difference.found)
     }
 }
 

@@ -8,8 +8,15 @@ enum NodeSupport {
     /// It could not be found out: why.
     case unknown(String)
 
-    static func of(_ mode: ProxyMode, _ family: IPFamily) async -> NodeSupport {
-        mode == .nftables ? await nftables(family) : await iptables(family)
+    /// - Parameter variant: of iptables; nil for the node's own.
+    static func of(
+        _ mode: ProxyMode, _ family: IPFamily, _ configuration: ProxyConfiguration, _ variant: IPTablesVariant?
+    ) async -> NodeSupport {
+        switch mode {
+        case .nftables: await nftables(family)
+        case .ipvs: await ipvs(family, IPVSScheduler(configuration.ipvs.scheduler), variant)
+        case .iptables: await iptables(family, variant)
+        }
     }
 
     private static func nftables(_ family: IPFamily) async -> NodeSupport {
@@ -21,7 +28,7 @@ enum NodeSupport {
         }
     }
 
-    private static func iptables(_ family: IPFamily) async -> NodeSupport {
+    static func iptables(_ family: IPFamily, _ variant: IPTablesVariant?) async -> NodeSupport {
         var present: [String] = []
         var missing: [String] = []
         for variant in IPTablesVariant.allCases {
@@ -41,10 +48,12 @@ enum NodeSupport {
                 present: [],
                 missing: ["the programs \(name)-restore and \(name)-save are missing, of either variant"])
         }
-        let chosen = await IPTablesVariant.detect()
-        let use = "the variant \(chosen.rawValue) would be used, unless --variant says otherwise"
+        let chosen = if let variant { variant } else { await IPTablesVariant.detect() }
+        let reason = variant == nil ? ", unless --variant says otherwise" : ", as --variant says"
+        let use = "the variant \(chosen.rawValue) would be used\(reason)"
         if (try? await IPTablesTools.find(family, chosen)) == nil {
-            missing.append("the programs of the variant \(chosen.rawValue), which this node uses, are missing")
+            let reason = variant == nil ? ", which this node uses," : ""
+            missing.append("the programs of the variant \(chosen.rawValue)\(reason) are missing")
         }
         return .known(present: present + [use], missing: missing)
     }

@@ -26,7 +26,7 @@ struct Run: AsyncParsableCommand {
             valueName: "file"))
     var config: String?
 
-    @Option(help: "The mode, over the configuration's: iptables or nftables.")
+    @Option(help: "The mode, over the configuration's: iptables, ipvs or nftables.")
     var mode: ProxyMode?
 
     @Option(help: ArgumentHelp("The node that the rules are for, over the configuration's.", valueName: "node"))
@@ -44,6 +44,12 @@ struct Run: AsyncParsableCommand {
     var nfacct: Bool?
 
     @OptionGroup var nftables: NFTOptions
+
+    @Option(
+        help: ArgumentHelp(
+            "In ipvs mode: for how long a TCP endpoint that goes may keep its connections, such as 15m; else to their end.",
+            valueName: "duration"))
+    var drainTimeout: DrainTimeout?
 
     @Option(
         help: ArgumentHelp(
@@ -95,13 +101,9 @@ struct Run: AsyncParsableCommand {
     private func readConfiguration() throws -> (ProxyConfiguration, [Diagnostic]) {
         guard let config else { return (ProxyConfiguration(), []) }
         do {
-            let read = try ConfigurationReader.read(path: config)
-            if let refusal = ConfigurationFollower.refusal(of: mode ?? read.0.mode) {
-                throw InputError(read.1 + [Diagnostic(.error, at: config, refusal)])
-            }
-            return read
+            return try ConfigurationReader.read(path: config)
         } catch {
-            for diagnostic in (error as? InputError)?.diagnostics ?? [] { Console.report("switchyard: \(diagnostic)") }
+            for diagnostic in error.diagnostics { Console.report("switchyard: \(diagnostic)") }
             throw ExitStatus.badInput
         }
     }
@@ -175,7 +177,10 @@ private struct NodeService: ServiceLifecycle.Service {
     }
 
     private func backend(in mode: ProxyMode) async throws -> Daemon.Backend {
-        guard mode == .iptables else {
+        if command.drainTimeout != nil, mode != .ipvs {
+            logger.warning("--drain-timeout has no use in mode \(mode.rawValue): open connections are never ended")
+        }
+        if mode == .nftables {
             do throws(NFTablesError) {
                 _ = try await NFTablesApplier().generation()
             } catch  where error.kind == .unsupported {
@@ -187,7 +192,17 @@ private struct NodeService: ServiceLifecycle.Service {
                 command.family.onThisNode("served"), serviceCounters: command.nftables.serviceCounters)
         }
         if command.nftables.serviceCounters {
-            logger.warning("--service-counters has no use in iptables mode: connections are not counted")
+            logger.warning("--service-counters has no use in mode \(mode.rawValue): connections are not counted")
+        }
+        if mode == .ipvs {
+            // Fails where there is no IPVS at all.
+            do throws(IPVSError) {
+                _ = try await IPVSApplier().list([])
+            } catch  where error.kind == .unsupported {
+                throw error
+            } catch {
+                logger.warning("\(error)")
+            }
         }
         let variant = if let variant = command.variant { variant } else { await IPTablesVariant.detect() }
         var tools: [IPTablesTools] = []
@@ -204,8 +219,21 @@ private struct NodeService: ServiceLifecycle.Service {
             guard command.family == .both, !tools.isEmpty else { throw missing }
             logger.warning("only one family is served: \(missing)")
         }
+        guard mode == .iptables else {
+            return .ipvs(variant, tools: tools, drainTimeout: command.drainTimeout?.duration)
+        }
         let accounting = AccountingChoice(command.nfacct).make { logger.warning("\($0)") }
         logger.debug("the variant of iptables is chosen", metadata: ["variant": "\(variant.rawValue)"])
         return .iptables(variant, tools: tools, accounting: accounting)
+    }
+}
+
+/// A duration as configurations spell it.
+struct DrainTimeout: ExpressibleByArgument {
+    var duration: Duration
+
+    init?(argument: String) {
+        guard let duration = Duration(goDuration: argument), duration >= .zero else { return nil }
+        self.duration = duration
     }
 }

@@ -92,7 +92,7 @@ struct DiffSavedTests {
         #expect(try diff(["--saved", savePath("iptables-nft")]).status == 2)
         #expect(try diff(["--saved", "a", "--saved", "b", "--saved", "c"]).status == 2)
         #expect(try diff(["--saved", savePath("iptables-nft"), "--variant", "nft"] + savedCluster).status == 2)
-        #expect(try diff(["--saved", savePath("iptables-nft"), "--mode", "ipvs"] + savedCluster).status == 2)
+        #expect(try diff(["--saved", savePath("iptables-nft"), "--mode", "nftables"] + savedCluster).status == 2)
     }
 
     @Test("takes nothing that a terminal would obey from a save to the screen")

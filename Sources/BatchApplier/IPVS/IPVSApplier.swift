@@ -9,6 +9,7 @@ public actor IPVSApplier {
     private let executor = BlockingExecutor(label: "switchyard.ipvs-applier")
     private let options: NetlinkSocket.Options
     private var socket: NetlinkSocket?
+    private var earliestCount = ContinuousClock.now
 
     nonisolated public var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
@@ -33,15 +34,62 @@ public actor IPVSApplier {
                 servers[key] = server
             }
             for key in servers.keys {
-                var found: [RealServer: FoundRealServer] = [:]
-                try socket.dump(messages.listRealServers(of: key), operation: "list the real servers of \(key.address)")
-                {
-                    guard let (server, state) = IPVSListing.realServer($0, of: family) else { return }
-                    found[server] = state
-                }
-                servers[key]?.realServers = found
+                servers[key]?.realServers = try Self.listRealServers(of: key, messages, &socket)
             }
+            countEnded(&servers)
             return servers
+        }
+    }
+
+    /// Some virtual servers with their real servers; without those that are not there.
+    public func list(_ keys: Set<VirtualServer.Key>) throws(IPVSError) -> [VirtualServer.Key: FoundVirtualServer] {
+        try withSocket { socket throws(NetlinkError) in
+            let messages = try IPVSMessages.find(&socket)
+            var servers: [VirtualServer.Key: FoundVirtualServer] = [:]
+            for key in keys {
+                do throws(NetlinkError) {
+                    let answer = try socket.ask(messages.find(key), operation: "look at \(key.address)")
+                    guard let (_, server) = IPVSListing.server(answer) else { continue }
+                    servers[key] = server
+                    servers[key]?.realServers = try Self.listRealServers(of: key, messages, &socket)
+                } catch  where error.errno == .noSuchProcess {
+                    continue
+                }
+            }
+            countEnded(&servers)
+            return servers
+        }
+    }
+
+    private static func listRealServers(
+        of key: VirtualServer.Key, _ messages: IPVSMessages, _ socket: inout NetlinkSocket
+    ) throws(NetlinkError) -> [RealServer: FoundRealServer] {
+        var found: [RealServer: FoundRealServer] = [:]
+        try socket.dump(messages.listRealServers(of: key), operation: "list the real servers of \(key.address)") {
+            guard let (server, state) = IPVSListing.realServer($0, of: key.address.family) else { return }
+            found[server] = state
+        }
+        return found
+    }
+
+    /// Counts the connections that are over, to real servers that only wait for those.
+    private func countEnded(_ servers: inout [VirtualServer.Key: FoundVirtualServer]) {
+        var waiting: [(VirtualServer.Key, RealServer)] = []
+        for (key, server) in servers where key.protocol == .tcp {
+            for (realServer, found) in server.realServers
+            where found.weight == 0 && found.activeConnections == 0 && found.inactiveConnections > 0 {
+                waiting.append((key, realServer))
+            }
+        }
+        let start = ContinuousClock.now
+        guard !waiting.isEmpty, start >= earliestCount else { return }
+        var ended = EndedConnections(to: waiting)
+        // Where the table cannot be read they wait until the kernel has forgotten every connection.
+        do throws(Errno) { try ended.read() } catch { return }
+        // It may be long, and counting takes a fiftieth of the time at most.
+        earliestCount = .now + (ContinuousClock.now - start) * 50
+        for (key, server) in waiting {
+            servers[key]?.realServers[server]?.endedConnections = ended.count(to: server, of: key)
         }
     }
 

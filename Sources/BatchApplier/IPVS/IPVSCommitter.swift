@@ -24,10 +24,21 @@ public struct IPVSCommitter: Sendable {
         return state
     }
 
+    /// What the kernel has of some virtual servers; nil for one that is not there.
+    public func look(
+        at keys: Set<VirtualServer.Key>
+    ) async throws(IPVSError) -> [VirtualServer.Key: FoundVirtualServer?] {
+        let found = try await servers.list(keys)
+        return Dictionary(uniqueKeysWithValues: keys.map { ($0, found[$0]) })
+    }
+
+    /// What iptables-save prints of the tables that have rules of ours.
+    public func savedRules() async throws(IPTablesError) -> [UInt8] { try await rules.save([.filter, .nat]) }
+
     /// What became of a batch.
     public struct Report: Sendable {
-        /// A sentence for each thing that the kernel refused; none if all is done.
-        public var refusals: [String] = []
+        /// What the kernel did not do; none if all is done.
+        public var refusals: [IPVSRefusal] = []
         /// What else an operator has to know, such as a setting of the kernel that could not be made.
         public var warnings: [String] = []
     }
@@ -37,44 +48,60 @@ public struct IPVSCommitter: Sendable {
     /// What comes after a part that could not be done at all is not tried, so that no service is announced that nobody
     /// serves.
     public func commit(_ batch: IPVSBatch) async throws -> Report {
-        var warnings: [String] = []
-        var refused: [IPVSFailure] = []
-        for set in batch.neededSets where !batch.replacedSets.contains(where: { $0.set == set }) {
-            try await sets.create(set.name(batch.family), set.kind, batch.family)
+        var report = Report()
+        let family = batch.family
+        let missing = try await createSets(batch, &report)
+        for change in batch.replacedSets {
+            report.note(try await replace(change, family)) { .entry(change.entries[$0], change.set) }
         }
-        for change in batch.replacedSets { refused += try await replace(change, batch.family) }
-        for change in batch.addedEntries {
-            refused += try await sets.add(change.entries, to: change.set.name(batch.family))
+        for change in batch.addedEntries where !missing.contains(change.set) {
+            let refused = try await sets.add(change.entries, to: change.set.name(family))
+            report.note(refused) { .entry(change.entries[$0], change.set) }
         }
         // Rules of iptables mode take the packets of services until ours stand in their place: by then virtual servers
         // have to be there. Where nothing served before, a connection that came before our rules would never be
         // masqueraded.
-        let replacesIPTables = batch.rules != nil ? await rules.servingMode() == .iptables : false
+        let rules = batch.rules?.leavingOut(sets: missing.map { $0.name(family) })
+        let replacesIPTables = rules != nil ? await self.rules.servingMode() == .iptables : false
         if replacesIPTables {
             // Without one of the settings no connection of IPVS is masqueraded.
-            warnings = await rules.access.set(batch.rules?.sysctls ?? [])
-        } else {
-            warnings = try await commitRules(of: batch)
+            report.warnings = await self.rules.access.set(rules?.sysctls ?? [])
+        } else if let rules {
+            report.warnings = try await self.rules.apply(rules).warnings
         }
         if let timeouts = batch.timeouts { try await servers.set(timeouts) }
-        refused += try await servers.perform(batch.serverChanges)
+        report.note(try await servers.perform(batch.serverChanges)) { .server(batch.serverChanges[$0].key) }
         if !batch.neededSets.isEmpty || !batch.addedAddresses.isEmpty { try await device.ensure() }
-        refused += try await device.add(batch.addedAddresses)
-        if replacesIPTables { warnings += try await commitRules(of: batch, filterFirst: true) }
-        refused += try await servers.perform(batch.serverRemovals)
-        refused += try await device.delete(batch.removedAddresses)
-        for change in batch.removedEntries {
-            refused += try await sets.delete(change.entries, from: change.set.name(batch.family))
+        report.note(try await device.add(batch.addedAddresses)) { .address(batch.addedAddresses[$0]) }
+        if replacesIPTables, var rules {
+            // The rules of table nat that were there go on until it is its turn: those of table filter that go with them
+            // would drop what is not translated any more.
+            rules.tables.sort { $0.name == .filter && $1.name != .filter }
+            report.warnings += try await self.rules.apply(rules).warnings
         }
-        return Report(refusals: refused.map(\.error.sentence), warnings: warnings)
+        report.note(try await servers.perform(batch.serverRemovals)) { .server(batch.serverRemovals[$0].key) }
+        report.note(try await device.delete(batch.removedAddresses)) { .address(batch.removedAddresses[$0]) }
+        for change in batch.removedEntries where !missing.contains(change.set) {
+            let refused = try await sets.delete(change.entries, from: change.set.name(family))
+            report.note(refused) { .entry(change.entries[$0], change.set) }
+        }
+        return report
     }
 
-    /// - Parameter filterFirst: true where the rules of table nat that were there go on until it is its turn: those of
-    ///   table filter that go with them would drop what is not translated any more.
-    private func commitRules(of batch: IPVSBatch, filterFirst: Bool = false) async throws -> [String] {
-        guard var rules = batch.rules else { return [] }
-        if filterFirst { rules.tables.sort { $0.name == .filter && $1.name != .filter } }
-        return try await self.rules.apply(rules).warnings
+    /// Creates what is needed. Returns the sets that this kernel does not have the type of, where the rest is of use
+    /// without them: only those of addresses and ports are needed for every service.
+    private func createSets(_ batch: IPVSBatch, _ report: inout Report) async throws(IPVSError) -> Set<IPSet> {
+        var missing: Set<IPSet> = []
+        for set in batch.neededSets where !batch.replacedSets.contains(where: { $0.set == set }) {
+            do throws(IPVSError) {
+                try await sets.create(set.name(batch.family), set.kind, batch.family)
+            } catch {
+                guard error.errno == IPSetErrno.unknownType, set.kind != .addressesAndPorts else { throw error }
+                missing.insert(set)
+                report.refusals.append(IPVSRefusal(.set(set), error.sentence))
+            }
+        }
+        return missing
     }
 
     /// Fills a set aside and lets it take the name of the one that is there.
@@ -87,5 +114,16 @@ public struct IPVSCommitter: Sendable {
         try await sets.swap(aside, with: name)
         try await sets.destroy(aside)
         return refused
+    }
+}
+
+extension IPVSCommitter.Report {
+    /// Of what depends on each other the first is named: where a virtual server is refused, its real servers are too.
+    fileprivate mutating func note(_ failures: [IPVSFailure], _ part: (Int) -> IPVSRefusal.Part) {
+        var named = Set(refusals.map(\.part))
+        for failure in failures {
+            let part = part(failure.index)
+            if named.insert(part).inserted { refusals.append(IPVSRefusal(part, failure.error.sentence)) }
+        }
     }
 }

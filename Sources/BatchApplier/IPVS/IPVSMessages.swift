@@ -19,6 +19,13 @@ struct IPVSMessages {
         return batch
     }
 
+    /// Asks for one virtual server. ESRCH where it is not there.
+    func find(_ key: VirtualServer.Key) -> NetlinkBatch {
+        var batch = NetlinkBatch()
+        append(IPVS_CMD_GET_SERVICE, to: &batch) { $0.put(key, nil) }
+        return batch
+    }
+
     /// Asks for the real servers of one. There are none where the virtual server is not there.
     func listRealServers(of key: VirtualServer.Key) -> NetlinkBatch {
         var batch = NetlinkBatch()

@@ -28,7 +28,9 @@ struct TablePair {
     }
 
     private func isCompared(_ chain: String) -> Bool {
-        OwnChain.isOurs(chain) && !(leavesGuard && chain == IPTablesChainNames.loopbackGuard)
+        // Those of ipvs mode are compared where it is the wanted one, which has all of them always.
+        if IPTablesChainNames.onlyIPVS.contains(chain) { return wanted[chain] != nil }
+        return OwnChain.isOurs(chain) && !(leavesGuard && chain == IPTablesChainNames.loopbackGuard)
     }
 
     /// The rules of a built-in chain that lead to chains of ours, with their places.

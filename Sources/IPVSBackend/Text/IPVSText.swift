@@ -6,9 +6,9 @@ extension IPVSTable {
     public var ipvsadmText: String {
         let servers = virtualServers.map { (key: $0.spelling, server: $0, realServers: $1) }.sorted { $0.key < $1.key }
         var lines: [String] = []
-        for (key, _, server) in servers {
-            lines.append("-A \(key) -s \(server.scheduler.name)\(server.options)")
-            lines += server.realServers.map { "-a \(key) -r \(endpoint($0.address, $0.port)) -m -w 1" }.sorted()
+        for (_, key, server) in servers {
+            lines.append(server.line(key))
+            lines += server.realServers.map { $0.line(of: key) }.sorted()
         }
         return lines.joined(separator: "\n") + "\n"
     }
@@ -17,13 +17,9 @@ extension IPVSTable {
     public var ipsetText: String {
         let family = settings.node.family
         var text = ""
-        for (name, set) in IPSet.allCases.map({ ($0.name(family), $0) }).sorted(by: { $0.0 < $1.0 }) {
-            text += "create \(name) \(set.kind.rawValue) "
-            text +=
-                set.kind == .ports
-                ? "range 0-65535\n"
-                : "family \(family == .ipv4 ? "inet" : "inet6") hashsize 1024 maxelem \(IPSet.size)\n"
-            for entry in entries(set).map(\.text).sorted() { text += "add \(name) \(entry)\n" }
+        for set in IPSet.allCases.sorted(by: { $0.name(family) < $1.name(family) }) {
+            text += set.line(family) + "\n"
+            for line in entries(set).map({ set.line($0, family) }).sorted() { text += line + "\n" }
         }
         return text
     }
@@ -34,7 +30,7 @@ extension IPVSTable {
 
 extension VirtualServer.Key {
     /// `-t 172.30.1.1:80`
-    fileprivate var spelling: String {
+    var spelling: String {
         let option =
             switch `protocol` {
             case .tcp: "-t"
@@ -43,13 +39,36 @@ extension VirtualServer.Key {
             }
         return "\(option) \(endpoint(address, port))"
     }
+
+    /// `tcp 172.30.1.1:80`
+    var text: String { "\(`protocol`.lowercaseName) \(endpoint(address, port))" }
 }
 
 extension VirtualServer {
-    fileprivate var options: String {
-        (persistenceSeconds.map { " -p \($0)" } ?? "")
+    /// `-A -t 172.30.1.1:80 -s rr`
+    func line(_ key: Key) -> String {
+        "-A \(key.spelling) -s \(scheduler.name)" + (persistenceSeconds.map { " -p \($0)" } ?? "")
             + (scheduler.countsClientPort ? " -b \(scheduler.name)-port" : "")
     }
+}
+
+extension RealServer {
+    /// `-a -t 172.30.1.1:80 -r 10.180.1.9:8080 -m -w 1`
+    func line(of key: VirtualServer.Key, forwarding: String = "-m", weight: Int = 1) -> String {
+        "-a \(key.spelling) -r \(endpoint(address, port)) \(forwarding) -w \(weight)"
+    }
+}
+
+extension IPSet {
+    /// `create KUBE-CLUSTER-IP hash:ip,port family inet hashsize 1024 maxelem 65536`
+    func line(_ family: IPFamily) -> String {
+        "create \(name(family)) \(kind.rawValue) "
+            + (kind == .ports
+                ? "range 0-65535" : "family \(family == .ipv4 ? "inet" : "inet6") hashsize 1024 maxelem \(Self.size)")
+    }
+
+    /// `add KUBE-CLUSTER-IP 172.30.1.1,tcp:80`
+    func line(_ entry: IPSetEntry, _ family: IPFamily) -> String { "add \(name(family)) \(entry.text)" }
 }
 
 private func endpoint(_ address: IPAddress, _ port: UInt16) -> String {

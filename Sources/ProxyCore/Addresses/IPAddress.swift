@@ -31,6 +31,11 @@ public struct IPAddress: Hashable, Sendable {
     /// True for 0.0.0.0 and ::.
     public var isUnspecified: Bool { family == .ipv4 ? ipv4Bits == 0 : high == 0 && low == 0 }
 
+    /// True in 169.254.0.0/16 (RFC 3927) and fe80::/10 (RFC 4291).
+    public var isLinkLocal: Bool {
+        family == .ipv4 ? ipv4Bits >> 16 == 0xa9fe : high >> 54 == 0xfe80 >> 6
+    }
+
     /// The loopback address of a family: 127.0.0.1 or ::1.
     public static func loopback(_ family: IPFamily) -> IPAddress {
         family == .ipv4 ? IPAddress(ipv4: 0x7f00_0001) : IPAddress(high: 0, low: 1)

@@ -57,6 +57,19 @@ public struct IPTablesBatch: Hashable, Sendable {
         self.sysctls = sysctls
     }
 
+    /// The same without the rules that look something up in one of these sets.
+    public func leavingOut(sets names: [String]) -> IPTablesBatch {
+        guard !names.isEmpty else { return self }
+        let matches = names.map { Array("--match-set \($0) ".utf8) }
+        var batch = self
+        for index in batch.tables.indices {
+            let lines = batch.tables[index].text.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+            let kept = lines.filter { line in !matches.contains { line.contains($0) } }
+            batch.tables[index].text = Array(kept.joined(separator: [UInt8(ascii: "\n")]))
+        }
+        return batch
+    }
+
     /// The whole input for iptables-restore, as golden files have it: without jumps.
     public var text: [UInt8] {
         var text: [UInt8] = []

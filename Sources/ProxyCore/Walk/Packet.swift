@@ -51,10 +51,3 @@ public enum WalkOrder: Hashable, Sendable {
     /// hooks forward and input, and those that are asked before translation come first.
     case tracer
 }
-
-extension IPAddress {
-    /// True in 169.254.0.0/16 (RFC 3927) and fe80::/10 (RFC 4291).
-    fileprivate var isLinkLocal: Bool {
-        family == .ipv4 ? ipv4Bits >> 16 == 0xa9fe : high >> 54 == 0xfe80 >> 6
-    }
-}

@@ -46,13 +46,13 @@ actor IPTablesKernel: FamilyKernel {
 // MARK: - Commit
 
 extension IPTablesKernel {
-    func commit(_ work: SyncWork<IPTablesBatch>) async throws(SyncFailure) -> CommitReport {
+    func commit(_ work: SyncWork<IPTablesBatch>) async throws(SyncFailure) -> CommitReport<Never> {
         isCommitting = true
         defer { isCommitting = false }
         var batches = work.batches
         if isBare, let essential = work.essential { batches.insert(essential, at: 0) }
         if work.isFull { known.expectation = NFTablesExpectation(family: family) }
-        var report = CommitReport(kernelDuration: .zero)
+        var report = CommitReport<Never>(kernelDuration: .zero)
         do throws(IPTablesError) {
             for batch in batches {
                 writtenSinceCheck?.note(batch)
@@ -174,7 +174,7 @@ extension AuditReport {
 
 extension Finding {
     /// `missing in nat KUBE-SERVICES (default/web:http): -A …`
-    fileprivate var sentence: String {
+    var sentence: String {
         let place = [table, chain].compactMap(\.self).joined(separator: " ")
         var sentence = place.isEmpty ? kind.rawValue : "\(kind.rawValue) in \(place)"
         if let service { sentence += " (\(service))" }

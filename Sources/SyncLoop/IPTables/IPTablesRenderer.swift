@@ -20,10 +20,13 @@ struct IPTablesRenderer: FamilyRenderer {
         rules.update(touched, from: state)
     }
 
-    mutating func update(_ node: NodePlan, from state: ClusterState) { rules.update(node, from: state) }
+    mutating func update(_ node: NodePlan, _ facts: HostFacts, from state: ClusterState) {
+        rules.update(node, from: state)
+    }
+
     mutating func nextBatches() -> [IPTablesBatch] { rules.nextBatches(chainLimit: chainLimit) }
     func essentialBatch() -> IPTablesBatch? { rules.essentialBatch() }
-    mutating func didCommit() { rules.didCommit() }
+    mutating func didCommit(without refusals: [Never]) { rules.didCommit() }
     mutating func didFail() { rules.didFail() }
 
     mutating func audit() -> RuleAudit? { rules.audit(leavesGuardToKubelet: true) }

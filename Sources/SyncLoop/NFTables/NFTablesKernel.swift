@@ -52,7 +52,8 @@ extension NFTablesApplier: NFTablesAccess {}
 // MARK: - Commit
 
 extension NFTablesKernel {
-    func predecessor() async -> NFTKernelTable? {
+    func finding(everything: Bool) async -> NFTKernelTable? {
+        guard everything else { return nil }
         do throws(NFTablesError) {
             return try await read(.ofSets(SharedMapsTable.setsTakenOver))?.table.table
         } catch {
@@ -64,7 +65,7 @@ extension NFTablesKernel {
         }
     }
 
-    func commit(_ work: SyncWork<NFTablesBatch>) async throws(SyncFailure) -> CommitReport {
+    func commit(_ work: SyncWork<NFTablesBatch>) async throws(SyncFailure) -> CommitReport<Never> {
         isCommitting = true
         defer { isCommitting = false }
         let start = ContinuousClock.now
@@ -78,7 +79,7 @@ extension NFTablesKernel {
                 throw SyncFailure(error, of: batch)
             }
         }
-        let report = CommitReport(kernelDuration: .now - start)
+        let report = CommitReport<Never>(kernelDuration: .now - start)
         if !hasTakenOver {
             hasTakenOver = true
             await takeOver()

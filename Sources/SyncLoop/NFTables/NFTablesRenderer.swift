@@ -21,14 +21,14 @@ struct NFTablesRenderer: FamilyRenderer {
         table.update(plans.update(touched, from: state, in: node.context))
     }
 
-    mutating func update(_ node: NodePlan, from state: ClusterState) {
+    mutating func update(_ node: NodePlan, _ facts: HostFacts, from state: ClusterState) {
         let isContextChanged = node.context != self.node.context
         self.node = node
         table.update(node, serviceRanges: state.serviceRanges(node.family))
         if isContextChanged { table.update(plans.updateAll(from: state, in: node.context)) }
     }
 
-    mutating func takeOver(_ predecessor: NFTKernelTable) { table.takeOver(predecessor) }
+    mutating func takeOver(_ finding: NFTKernelTable) { table.takeOver(finding) }
 
     /// What each service port's counter says in the table that the kernel has.
     func counts(in found: NFTKernelTable) -> [(service: ServicePortName, counter: NFTCounter)] {
@@ -44,7 +44,7 @@ struct NFTablesRenderer: FamilyRenderer {
     /// A transaction of everything takes the kernel half a second for 10,000 services: nothing is gained by more.
     func essentialBatch() -> NFTablesBatch? { nil }
 
-    mutating func didCommit() {
+    mutating func didCommit(without refusals: [Never]) {
         if isAwaitingCommit { table.didCommit(at: .now) }
         isAwaitingCommit = false
         isEverythingPending = false

@@ -73,6 +73,10 @@ public struct DaemonStatus: Codable, Hashable, Sendable {
         /// When a failed sync is tried again; nil if none failed since the last success.
         public var retryAt: Date?
         public var lastCheck: Check?
+        /// What the kernel does not do though everything around it is in place, a sentence for each; nil if nothing.
+        public var refusals: [String]?
+        /// How many endpoints that are gone keep the connections they had; nil if none does.
+        public var drainingEndpoints: Int?
         public var drift = Drift()
         /// Nil unless what is mended is undone again and again.
         public var contested: Contest?

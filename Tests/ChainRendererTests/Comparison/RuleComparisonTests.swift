@@ -38,7 +38,7 @@ struct RuleComparisonTests {
 
     @Test("names every single rule that is missing, doubled or added once", arguments: GoldenCase.all)
     func everyRule(_ golden: GoldenCase) throws {
-        for name in ["iptables.v4", "iptables.v6"] {
+        for name in ["iptables.v4", "iptables.v6", "ipvs.v4", "ipvs.v6"] {
             let text = try #require(golden.expected("\(name).restore"))
             let lines = String(decoding: text, as: UTF8.self).split(separator: "\n")
             // Those with many endpoints hold nothing that the small ones do not.

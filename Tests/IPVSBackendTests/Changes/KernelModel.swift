@@ -11,48 +11,62 @@ struct KernelModel {
 
     init(_ family: IPFamily) { self.family = family }
 
-    /// - Parameter afterEach: called after each single change.
-    mutating func commit(_ batch: IPVSBatch, afterEach look: (IPVSKernelState) throws -> Void = { _ in }) throws {
-        for set in batch.neededSets where state.sets[set] == nil { state.sets[set] = emptySet(set) }
-        for change in batch.replacedSets {
-            var set = emptySet(change.set)
-            set.entries = Set(change.entries)
-            state.sets[change.set] = set
+    /// Returns what was refused; what a kernel would not expect is an error.
+    ///
+    /// - Parameters:
+    ///   - afterEach: called after each single change.
+    ///   - refuses: true for parts that are not done.
+    @discardableResult
+    mutating func commit(
+        _ batch: IPVSBatch, afterEach look: (IPVSKernelState) throws -> Void = { _ in },
+        refusing refuses: (IPVSRefusal.Part) -> Bool = { _ in false }
+    ) throws -> [IPVSRefusal] {
+        var refused: Set<IPVSRefusal.Part> = []
+        func isRefused(_ part: IPVSRefusal.Part) -> Bool {
+            if refuses(part) { refused.insert(part) }
+            return refused.contains(part)
         }
-        for change in batch.addedEntries {
+        for set in batch.neededSets where state.sets[set] == nil && !isRefused(.set(set)) {
+            state.sets[set] = FoundIPSet(set, family)
+        }
+        for change in batch.replacedSets {
+            state.sets[change.set] = FoundIPSet(change.set, family, entries: Set(change.entries))
+        }
+        for change in batch.addedEntries where !refused.contains(.set(change.set)) {
             guard state.sets[change.set] != nil else { throw Refusal(description: "no set \(change.set)") }
-            for entry in change.entries where state.sets[change.set]?.entries.insert(entry).inserted != true {
-                throw Refusal(description: "\(entry.text) is in \(change.set)")
+            for entry in change.entries where !isRefused(.entry(entry, change.set)) {
+                guard state.sets[change.set]?.entries.insert(entry).inserted == true else {
+                    throw Refusal(description: "\(entry.text) is in \(change.set)")
+                }
             }
         }
-        for change in batch.serverChanges {
+        for change in batch.serverChanges where !isRefused(.server(change.key)) {
             try carryOut(change)
             try look(state)
         }
-        for address in batch.addedAddresses where state.addresses?.insert(address).inserted == false {
-            throw Refusal(description: "\(address) is there")
+        if state.addresses == nil { state.addresses = [] }
+        for address in batch.addedAddresses where !isRefused(.address(address)) {
+            guard state.addresses?.insert(address).inserted == true else {
+                throw Refusal(description: "\(address) is there")
+            }
         }
-        if state.addresses == nil { state.addresses = Set(batch.addedAddresses) }
-        for change in batch.serverRemovals {
+        for change in batch.serverRemovals where !isRefused(.server(change.key)) {
             try carryOut(change)
             try look(state)
         }
-        for address in batch.removedAddresses where state.addresses?.remove(address) == nil {
-            throw Refusal(description: "\(address) is not there")
+        for address in batch.removedAddresses where !isRefused(.address(address)) {
+            guard state.addresses?.remove(address) != nil else {
+                throw Refusal(description: "\(address) is not there")
+            }
         }
         for change in batch.removedEntries {
-            for entry in change.entries where state.sets[change.set]?.entries.remove(entry) == nil {
-                throw Refusal(description: "\(entry.text) is not in \(change.set)")
+            for entry in change.entries where !isRefused(.entry(entry, change.set)) {
+                guard state.sets[change.set]?.entries.remove(entry) != nil else {
+                    throw Refusal(description: "\(entry.text) is not in \(change.set)")
+                }
             }
         }
-    }
-
-    private func emptySet(_ set: IPSet) -> FoundIPSet {
-        let isOfPorts = set.kind == .ports
-        return FoundIPSet(
-            header: .init(
-                name: set.name(family), type: set.kind.rawValue, family: isOfPorts ? nil : family,
-                maximumSize: isOfPorts ? nil : IPSet.size, ports: isOfPorts ? 0...UInt16.max : nil))
+        return refused.map { IPVSRefusal($0, "refused: \($0)") }
     }
 
     private mutating func carryOut(_ change: IPVSChange) throws {
@@ -62,18 +76,16 @@ struct KernelModel {
         switch change {
         case .addServer(let key, let server):
             try require(state.servers[key] == nil)
-            state.servers[key] = found(server)
+            state.servers[key] = FoundVirtualServer(server, family)
         case .changeServer(let key, let server):
             let realServers = try real(state.servers[key]?.realServers, change)
-            state.servers[key] = found(server)
+            state.servers[key] = FoundVirtualServer(server, family)
             state.servers[key]?.realServers = realServers
         case .deleteServer(let key):
             try require(state.servers.removeValue(forKey: key) != nil)
         case .addRealServer(let server, let weight, let key):
             try require(state.servers[key] != nil && state.servers[key]?.realServers[server] == nil)
-            state.servers[key]?.realServers[server] = FoundRealServer(
-                forwarding: .masquerading, weight: weight, activeConnections: 0, inactiveConnections: 0,
-                persistentConnections: 0)
+            state.servers[key]?.realServers[server] = FoundRealServer(weight: weight)
         case .changeRealServer(let server, let weight, let key):
             try require(state.servers[key]?.realServers[server] != nil)
             state.servers[key]?.realServers[server]?.weight = weight
@@ -86,11 +98,5 @@ struct KernelModel {
     private func real<Value>(_ value: Value?, _ change: IPVSChange) throws -> Value {
         guard let value else { throw Refusal(description: "refused: \(change.sentence)") }
         return value
-    }
-
-    private func found(_ server: VirtualServer) -> FoundVirtualServer {
-        FoundVirtualServer(
-            scheduler: server.scheduler, flags: server.flags, persistenceSeconds: server.persistenceSeconds ?? 0,
-            persistencePrefixLength: family.bitWidth)
     }
 }

@@ -34,6 +34,8 @@ final class FlowStream: Sendable {
     /// The answers to each flow so far.
     func answers() throws -> [[Answer]] {
         var answers: [[Answer]] = Array(repeating: [], count: flows.count)
+        // There is none before the client has begun.
+        guard FileManager.default.fileExists(atPath: file.path) else { return answers }
         let text = try String(contentsOf: file, encoding: .utf8)
         // The last line may be half written.
         for line in text.split(separator: "\n", omittingEmptySubsequences: false).dropLast() {
@@ -46,10 +48,19 @@ final class FlowStream: Sendable {
         return answers
     }
 
+    /// True if the last ten answers to every flow are this one.
+    func isSettled(on text: String) throws -> Bool {
+        try answers().allSatisfy { answers in
+            answers.count >= 10 && answers.suffix(10).allSatisfy { $0.text == text }
+        }
+    }
+
+    /// Ends the client, and with it its sockets.
+    func stop() { client.stop() }
+
     /// True if the last ten answers to each flow are what they should be.
     func isSettled(on wanted: KeyPath<UDPCluster.Flow, String>) throws -> Bool {
-        guard FileManager.default.fileExists(atPath: file.path) else { return false }
-        return try zip(flows, answers()).allSatisfy { flow, answers in
+        try zip(flows, answers()).allSatisfy { flow, answers in
             answers.count >= 10 && answers.suffix(10).allSatisfy { $0.text == flow[keyPath: wanted] }
         }
     }

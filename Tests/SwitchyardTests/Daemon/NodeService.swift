@@ -100,6 +100,8 @@ struct StatusReport: Decodable {
         var pendingChanges: PendingChanges?
         var drift: Drift
         var contested: Contest?
+        var refusals: [String]?
+        var drainingEndpoints: Int?
     }
 
     var healthy: Bool

@@ -75,17 +75,22 @@ struct IPVSKernelState {
         for table in tables {
             let batch = table.rules()
             let program = batch.family == .ipv4 ? "iptables-legacy-restore" : "ip6tables-legacy-restore"
-            var rules: [String] = []
-            for part in batch.tables {
-                rules += lines(String(decoding: part.text, as: UTF8.self)).filter { $0 != "COMMIT" }
-                for jump in batch.jumps where jump.table == part.name {
-                    rules.append("-I \(jump.chain) \(jump.matches) -j \(jump.target)")
-                }
-                rules.append("COMMIT")
-            }
-            script += part(program, rules)
+            script += part(program, ruleLines(batch))
         }
         return script
+    }
+
+    /// The input of a restore program that commits rules, jumps included, where there are none yet.
+    static func ruleLines(_ batch: IPTablesBatch) -> [String] {
+        var rules: [String] = []
+        for part in batch.tables {
+            rules += lines(String(decoding: part.text, as: UTF8.self)).filter { $0 != "COMMIT" }
+            for jump in batch.jumps where jump.table == part.name {
+                rules.append("-I \(jump.chain) \(jump.matches) -j \(jump.target)")
+            }
+            rules.append("COMMIT")
+        }
+        return rules
     }
 
     // MARK: Spelling

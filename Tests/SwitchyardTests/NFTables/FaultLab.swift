@@ -28,7 +28,7 @@ final class FaultLab: Sendable {
             family: .ipv4, tables: tables, logger: logger, committed: { await model.audit(.ipv4) }, takeOver: {})
         await model.add(
             .ipv4, facts: HostFacts(of: nil),
-            makeRules: { NFTablesRenderer(node: $0, options: .init()) }, wakeUp: {})
+            makeRules: { node, _ in NFTablesRenderer(node: node, options: .init()) }, wakeUp: {})
     }
 
     func take(_ changes: some Sequence<ObjectChange>) async {
@@ -38,15 +38,15 @@ final class FaultLab: Sendable {
     /// One sync, as the loop makes it.
     func sync(full: Bool = false) async throws(SyncFailure) {
         let isEverythingPending = await model.isEverythingPending(.ipv4)
-        let predecessor = full || isEverythingPending ? await kernel.predecessor() : nil
+        let predecessor = await kernel.finding(everything: full || isEverythingPending)
         guard let work = await model.beginSync(.ipv4, full: full, over: predecessor) else { return }
         do throws(SyncFailure) {
             if !work.batches.isEmpty { _ = try await kernel.commit(work) }
         } catch {
-            _ = await model.endSync(.ipv4, succeeded: false)
+            await model.syncFailed(.ipv4)
             throw error
         }
-        _ = await model.endSync(.ipv4, succeeded: true)
+        _ = await model.syncEnded(.ipv4, without: [])
     }
 
     /// The failure of a sync that must fail.

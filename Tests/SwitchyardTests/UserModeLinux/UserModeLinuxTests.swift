@@ -10,8 +10,12 @@ struct UserModeLinuxTests {
         try await UserModeLinux.run(suites: [
             "BatchApplierTests.IPVSApplierTests", "SwitchyardTests.IPVSKernelTests",
             "SwitchyardTests.IPVSReadBackTests",
-            "SwitchyardTests.IPVSApplyTests", "SwitchyardTests.IPVSCleanupTests",
+            "SwitchyardTests.IPVSApplyTests",
+            "SwitchyardTests.IPVSDiffTests",
+            "SwitchyardTests.IPVSDaemonTests",
+            "SwitchyardTests.IPVSCleanupTests",
             "SwitchyardTests.IPVSModeChangeTests",
+            "SwitchyardTests.IPVSCheckTests",
         ])
     }
 

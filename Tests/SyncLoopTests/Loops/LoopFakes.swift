@@ -135,7 +135,9 @@ final class LoopLab: Sendable {
         let facts = HostFacts(addresses: [], conntrackIsLiberal: false, masqueradesRandomly: true)
         await model.add(
             family, facts: facts,
-            makeRules: { IPTablesRenderer(node: $0, options: .init(), chainLimit: IPTablesVariant.nft.chainLimit) },
+            makeRules: { node, _ in
+                IPTablesRenderer(node: node, options: .init(), chainLimit: IPTablesVariant.nft.chainLimit)
+            },
             wakeUp: { loop.wakeUp.raise() })
         return loop
     }

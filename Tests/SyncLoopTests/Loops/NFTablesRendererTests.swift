@@ -26,7 +26,7 @@ struct NFTablesRendererTests {
         state.apply(.service(service))
         state.apply(udpEndpoints("cart", ["10.180.0.1", "10.180.0.2"]))
         var renderer = NFTablesRenderer(node: node, options: .init())
-        renderer.update(node, from: state)
+        renderer.update(node, HostFacts(of: nil), from: state)
         renderer.update([service.name], from: state)
         return renderer
     }
@@ -36,7 +36,7 @@ struct NFTablesRendererTests {
         var renderer = renderer()
         let first = try #require(renderer.nextBatches().first)
         #expect(deletesTable(first))
-        renderer.didCommit()
+        renderer.didCommit(without: [])
         let audit = renderer.audit()
         var found = try #require(audit).kernelTable()
         let affinity = try #require(found.sets.firstIndex { $0.name == "affinity" })
@@ -53,13 +53,13 @@ struct NFTablesRendererTests {
         renderer.takeOver(found)
         let third = try #require(renderer.nextBatches().first)
         #expect(deletesTable(third))
-        renderer.didCommit()
+        renderer.didCommit(without: [])
 
         renderer.didFail()
         renderer.takeOver(found)
         let fourth = try #require(renderer.nextBatches().first)
         #expect(!deletesTable(fourth))
-        renderer.didCommit()
+        renderer.didCommit(without: [])
 
         // Where no client is remembered there is nothing to keep.
         found.sets[affinity].elements = []

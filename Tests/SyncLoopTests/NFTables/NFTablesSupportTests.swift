@@ -160,7 +160,7 @@ struct NFTablesAbsenceTests {
         #expect(sentence.contains("this kernel may lack the expression reject"), "\(sentence)")
         #expect(sentence.contains("CONFIG_NFT_REJECT and CONFIG_NFT_REJECT_IPV6"), "\(sentence)")
         // What cannot be read is not taken over, which is said.
-        #expect(await kernel.predecessor()?.sets == nil)
+        #expect(await kernel.finding(everything: true)?.sets == nil)
         #expect(log.messages.count == 1 && log.messages[0].hasPrefix("affinity and counters begin anew"))
     }
 }

@@ -52,4 +52,13 @@ public struct FoundIPSet: Hashable, Sendable {
         self.entries = entries
         self.unknownEntryCount = unknownEntryCount
     }
+
+    /// One of ours as it is made.
+    public init(_ set: IPSet, _ family: IPFamily, entries: Set<IPSetEntry> = []) {
+        let isOfPorts = set.kind == .ports
+        let header = IPSetHeader(
+            name: set.name(family), type: set.kind.rawValue, family: isOfPorts ? nil : family,
+            maximumSize: isOfPorts ? nil : IPSet.size, ports: isOfPorts ? 0...UInt16.max : nil)
+        self.init(header: header, entries: entries)
+    }
 }

@@ -19,6 +19,15 @@ public struct FoundVirtualServer: Hashable, Sendable {
         self.realServers = realServers
     }
 
+    /// One of ours as it is made, without its real servers.
+    ///
+    /// - Parameter family: of the virtual server's address.
+    public init(_ wanted: VirtualServer, _ family: IPFamily) {
+        self.init(
+            scheduler: wanted.scheduler, flags: wanted.flags, persistenceSeconds: wanted.persistenceSeconds ?? 0,
+            persistencePrefixLength: family.bitWidth)
+    }
+
     /// True if all but the real servers is as wanted.
     ///
     /// - Parameter family: of the virtual server's address.
@@ -43,8 +52,10 @@ public struct FoundRealServer: Hashable, Sendable {
     /// 0 for one that gets no new connections.
     public var weight: Int
     public var activeConnections: Int
-    /// Those that are being closed, and flows of UDP.
+    /// Those that are being opened or closed or are over, and flows of UDP.
     public var inactiveConnections: Int
+    /// How many of the inactive ones are known to be over: the kernel remembers them for up to two minutes (TIME_WAIT).
+    public var endedConnections = 0
     /// Clients that persistence keeps with it.
     public var persistentConnections: Int
 
@@ -58,4 +69,14 @@ public struct FoundRealServer: Hashable, Sendable {
         self.inactiveConnections = inactiveConnections
         self.persistentConnections = persistentConnections
     }
+
+    /// One of ours as it is made.
+    public init(weight: Int) {
+        self.init(
+            forwarding: .masquerading, weight: weight, activeConnections: 0, inactiveConnections: 0,
+            persistentConnections: 0)
+    }
+
+    /// True if it has no connection that somebody may still use.
+    public var isIdle: Bool { activeConnections == 0 && inactiveConnections <= endedConnections }
 }

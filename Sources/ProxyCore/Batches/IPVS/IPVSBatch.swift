@@ -16,7 +16,7 @@ public struct IPVSBatch: Hashable, Sendable {
     }
 
     public var family: IPFamily
-    /// The sets that rules name: all of them in a batch of everything, none in others.
+    /// The sets that are to be there: all of them in a batch of everything.
     public var neededSets: [IPSet] = []
     /// Sets that are there in another form, or with entries that we do not write: they are filled aside and swapped.
     public var replacedSets: [SetChange] = []

@@ -12,6 +12,14 @@ public enum IPVSChange: Hashable, Sendable {
     case changeRealServer(RealServer, weight: Int, of: VirtualServer.Key)
     case deleteRealServer(RealServer, of: VirtualServer.Key)
 
+    public var key: VirtualServer.Key {
+        switch self {
+        case .addServer(let key, _), .changeServer(let key, _), .deleteServer(let key), .addRealServer(_, _, let key),
+            .changeRealServer(_, _, let key), .deleteRealServer(_, let key):
+            key
+        }
+    }
+
     /// What it does, such as "add the virtual server tcp 10.0.0.1 port 80".
     public var sentence: String {
         switch self {

@@ -1,0 +1,160 @@
+import BatchApplier
+import ChainRenderer
+import Foundation
+import IPVSBackend
+import Logging
+import ProxyCore
+
+/// ipvs mode: commits the differences over netlink, and the few rules through the restore programs.
+actor IPVSKernel: FamilyKernel {
+    typealias Renderer = IPVSRenderer
+
+    private let family: IPFamily
+    private let node: any IPVSAccess
+    private let logger: Logger
+    /// The virtual servers that have to be looked at before the next batch.
+    private let serversToLookAt: @Sendable () async -> Set<VirtualServer.Key>
+    /// The addresses of services that are not put on the device, as the node has them on another.
+    private let addressesElsewhere: @Sendable () async -> [IPAddress: ServicePortName]
+    private var namedAddresses: Set<IPAddress> = []
+    /// Takes away what other modes have left, once everything is in place.
+    private let takeOver: @Sendable () async -> Void
+    private var hasTakenOver = false
+    private var isCommitting = false
+    private var commitCount = 0
+
+    init(
+        family: IPFamily, node: any IPVSAccess, logger: Logger,
+        serversToLookAt: @escaping @Sendable () async -> Set<VirtualServer.Key>,
+        addressesElsewhere: @escaping @Sendable () async -> [IPAddress: ServicePortName] = { [:] },
+        takeOver: @escaping @Sendable () async -> Void = {}
+    ) {
+        self.family = family
+        self.node = node
+        self.logger = logger
+        self.serversToLookAt = serversToLookAt
+        self.addressesElsewhere = addressesElsewhere
+        self.takeOver = takeOver
+    }
+}
+
+/// What the loop asks of virtual servers, sets, addresses and rules: the kernel, or in a test something that behaves like
+/// it.
+protocol IPVSAccess: Sendable {
+    func list(_ family: IPFamily) async throws(IPVSError) -> IPVSKernelState
+    func look(at keys: Set<VirtualServer.Key>) async throws(IPVSError) -> [VirtualServer.Key: FoundVirtualServer?]
+    func commit(_ batch: IPVSBatch) async throws -> IPVSCommitter.Report
+    /// What iptables-save prints of the tables that have rules of ours.
+    func savedRules() async throws(IPTablesError) -> [UInt8]
+}
+
+extension IPVSCommitter: IPVSAccess {}
+
+// MARK: - Commit
+
+extension IPVSKernel {
+    func finding(everything: Bool) async throws(SyncFailure) -> IPVSFinding? {
+        do throws(IPVSError) {
+            if everything { return .everything(try await node.list(family)) }
+            let keys = await serversToLookAt()
+            return keys.isEmpty ? nil : .servers(try await node.look(at: keys))
+        } catch {
+            throw SyncFailure(error)
+        }
+    }
+
+    func commit(_ work: SyncWork<IPVSBatch>) async throws(SyncFailure) -> CommitReport<IPVSRefusal> {
+        isCommitting = true
+        defer { isCommitting = false }
+        let start = ContinuousClock.now
+        var refusals: [IPVSRefusal] = []
+        for batch in work.batches {
+            commitCount += 1
+            do {
+                let report = try await node.commit(batch)
+                refusals += report.refusals
+                for warning in report.warnings { logger.warning("\(warning)") }
+            } catch let error as IPVSError {
+                throw SyncFailure(error)
+            } catch let error as IPTablesError {
+                throw SyncFailure(error)
+            } catch {
+                throw SyncFailure(
+                    description: "\(error)", isRefusal: false, status: .init(at: Date(), sentence: "\(error)"))
+            }
+        }
+        let report = CommitReport(kernelDuration: .now - start, refusals: refusals)
+        await nameAddressesElsewhere()
+        if work.isFull, !hasTakenOver {
+            hasTakenOver = true
+            await takeOver()
+        }
+        return report
+    }
+}
+
+extension IPVSKernel {
+    /// Says once for each address what its packets may do that nobody meant.
+    private func nameAddressesElsewhere() async {
+        let found = await addressesElsewhere()
+        for (address, service) in found where !namedAddresses.contains(address) {
+            logger.warning(
+                "an address of a service is on another device of this node: it stays there",
+                metadata: ["address": "\(address)", "service": "\(service)"])
+        }
+        namedAddresses = Set(found.keys)
+    }
+}
+
+extension SyncFailure {
+    fileprivate init(_ error: IPVSError) {
+        self.init(
+            description: error.sentence, isRefusal: error.kind == .refused,
+            status: .init(at: Date(), sentence: error.sentence))
+    }
+}
+
+// MARK: - Check
+
+extension IPVSKernel {
+    func check(_ audit: IPVSTable) async -> CheckOutcome {
+        guard !isCommitting else { return .busy }
+        let commits = commitCount
+        do {
+            let found = try await node.list(family)
+            let saved = try await node.savedRules()
+            guard commits == commitCount else { return .nothingKnown }
+            let damage = try await Self.damage(found, saved, audit, family)
+            return commits == commitCount ? .compared(damage) : .nothingKnown
+        } catch {
+            logger.warning("the virtual servers could not be checked: \(error)")
+            return .nothingKnown
+        }
+    }
+
+    // Beside the actor, which commits meanwhile.
+    @concurrent
+    private static func damage(
+        _ found: IPVSKernelState, _ saved: [UInt8], _ audit: IPVSTable, _ family: IPFamily
+    ) async throws -> [Damage] {
+        var damage: [Damage] = []
+        if audit.isDamaged(in: found) {
+            damage = audit.differences(from: found).map { Damage(kind: $0.kind.rawValue, sentence: "\($0)") }
+        }
+        guard let rules = audit.committedRules else { return damage }
+        let comparison = RuleComparison(
+            wanted: try RuleSet(wanted: rules), found: try RuleSet(parsing: saved, family: family),
+            leavesGuardToKubelet: true)
+        for finding in comparison.differences().findings {
+            damage.append(Damage(kind: finding.kind.rawValue, sentence: finding.sentence))
+        }
+        return damage
+    }
+
+    /// The kernel tells nobody of changes to virtual servers and sets: only checks notice what others do.
+    nonisolated var lookPeriod: Duration? { nil }
+
+    func look() async -> LookOutcome { LookOutcome() }
+
+    nonisolated func nextForeignWriter(within time: Duration) async -> NFTablesWriter? { nil }
+}

@@ -1,0 +1,37 @@
+import BatchApplier
+import Foundation
+import IPVSBackend
+import ProxyCore
+
+extension NodeSupport {
+    /// What this node has and lacks for ipvs mode, the programs of iptables included.
+    static func ipvs(
+        _ family: IPFamily, _ scheduler: IPVSScheduler, _ variant: IPTablesVariant?
+    ) async -> NodeSupport {
+        let programs = await iptables(family, variant)
+        guard case .known(var present, var missing) = programs else { return programs }
+        let chosen = if let variant { variant } else { await IPTablesVariant.detect() }
+        let tools = try? await IPTablesTools.find(family, chosen)
+        let features = IPVSFeature.all(scheduler).filter { tools != nil || !$0.isOfRules }
+        do throws(IPVSError) {
+            let answers = try await IPVSTrial(family, tools: tools).answers(to: features.map(\.step))
+            for case .unknown(let reason) in answers { return .unknown(reason) }
+            let absences = IPVSFeature.absences(features, answers, family)
+            if absences.isEmpty, tools != nil { present.append("this kernel has everything that ipvs mode uses") }
+            missing += absences
+        } catch {
+            return .unknown(error.sentence)
+        }
+        missing += [reuseProblem()].compactMap(\.self)
+        return .known(present: present, missing: missing)
+    }
+
+    private static func reuseProblem() -> String? {
+        let path = "/proc/sys/net/ipv4/vs/conn_reuse_mode"
+        let mode = FileManager.default.contents(atPath: path).map { String(decoding: $0, as: UTF8.self) }
+        let release = FileManager.default.contents(atPath: "/proc/sys/kernel/osrelease") ?? Data()
+        return IPVSFeature.reuseProblem(
+            release: String(decoding: release, as: UTF8.self),
+            mode: mode?.trimmingCharacters(in: .whitespacesAndNewlines))
+    }
+}
