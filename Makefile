@@ -11,7 +11,8 @@ check: ## format and hygiene of what is committed
 	@scripts/check.sh
 test: setup ## build once and run every test, those that need a kernel included
 	@scripts/test.sh
-soak: setup ## long tests with random histories; the result is kept in docs/soak.txt
+soak: ## long tests: random histories, changes of the mode in an emulated machine; the result is kept in docs/soak.txt
+	@scripts/setup.sh soak
 	@scripts/soak.sh
 uml: setup ## suites inside user-mode Linux, a kernel that has IPVS: make uml FILTER=IPVSReadBackTests
 	@scripts/uml.sh '$(FILTER)'

@@ -20,6 +20,11 @@ needed=(
     /usr/include/libnftnl/rule.h:libnftnl-dev
 )
 
+# What only the long tests need.
+if [[ ${1:-} == soak ]]; then
+    needed+=(qemu-system-x86_64:qemu-system-x86 busybox:busybox-static)
+fi
+
 # The daemon's tools lie in sbin, which is not on every user's path.
 PATH="$PATH:/usr/sbin:/sbin"
 

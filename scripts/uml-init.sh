@@ -18,6 +18,8 @@ chmod +x /run/modprobe
 echo /run/modprobe >/proc/sys/kernel/modprobe
 # ipvsadm asks modprobe itself for what it needs, and the kernel cannot tell that it lacks it.
 /run/modprobe ip_vs
+# Tables of connections go by the memory, and would be full after a few thousand.
+echo 65536 >/proc/sys/net/netfilter/nf_conntrack_max
 
 ip link set lo up
 

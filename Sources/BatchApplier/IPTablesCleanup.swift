@@ -122,10 +122,17 @@ extension IPTablesApplier {
     public func cleanUp(
         _ modes: Set<ProxyMode> = IPTablesCleanup.modes
     ) async throws(IPTablesError) -> IPTablesCleanup {
+        try await cleanUp { _ in modes }
+    }
+
+    /// - Parameter modes: those whose chains go, by the mode that serves.
+    func cleanUp(
+        _ modes: @Sendable @escaping (ProxyMode?) -> Set<ProxyMode>
+    ) async throws(IPTablesError) -> IPTablesCleanup {
         let tables = await tablesInUse()
         let tools = tools
         let work = Work(operation: "clean the tables \(tables.list)", tables: tables) { before in
-            let cleanup = IPTablesCleanup(of: modes, in: before, tools)
+            let cleanup = IPTablesCleanup(of: modes(before.servingMode), in: before, tools)
             return (IPTablesInput(cleanup, before: before, variant: tools.variant), cleanup)
         }
         return try await perform(work) { cleanup, _, _ in cleanup }

@@ -24,6 +24,8 @@ struct IPTablesInput {
     private(set) var text = InputText()
     /// In the order of commit.
     private(set) var changes: [TableChange] = []
+    /// What ipvs mode has in built-in chains of table filter, where the batch puts iptables mode in its place.
+    private var jumpsOfIPVS: [RemovedRule] = []
     private(set) var missingJumps: [IPTablesJump] = []
     private(set) var movedJumps: [IPTablesJump] = []
     private(set) var reducedJumps: [IPTablesJump] = []
@@ -37,7 +39,14 @@ struct IPTablesInput {
     /// - Parameter before: the tables as they are, as far as the batch needs them.
     init(_ batch: IPTablesBatch, before: IPTablesState, variant: IPTablesVariant) {
         precondition(Set(batch.tables.map(\.name)).count == batch.tables.count, "a table is there once")
-        for table in batch.tables { append(table, of: batch, before[table.name.rawValue], variant) }
+        var tables = batch.tables
+        if batch.replacesIPVS(before) {
+            // Packets that its virtual servers still take would be dropped by what guards load-balancer IPs here, which
+            // all others have left behind when they come to table filter.
+            tables.sort { $0.name == .nat && $1.name != .nat }
+            jumpsOfIPVS = Self.jumpsOfIPVS(before)
+        }
+        for table in tables { append(table, of: batch, before[table.name.rawValue], variant) }
         // Nothing comes after the last table that could be refused: it is never put back.
         if !changes.isEmpty { changes[changes.count - 1].chains = [] }
     }
@@ -82,7 +91,12 @@ struct IPTablesInput {
             reducedJumps += mending.reduced
             change.chains.formUnion(targets.union(stale.unused + stale.used))
             change.insertedJumps = mending.inserted.filter { !change.chains.contains($0.chain) }
-            change.removedRules = mending.removed.filter { !change.chains.contains($0.chain) }
+            var removed = mending.removed
+            if table.name == .filter {
+                for jump in jumpsOfIPVS { text += jump.rule.deletion(from: jump.chain) }
+                removed += jumpsOfIPVS
+            }
+            change.removedRules = removed.filter { !change.chains.contains($0.chain) }
             text.append(sharing: parts.rules)
             for chain in stale.unused { text += "-X \(chain)\n".utf8 }
             removedChains += stale.unused
@@ -130,6 +144,27 @@ struct IPTablesInput {
             }
         }
         return (stale.filter { !used.contains($0) }, stale.filter { used.contains($0) })
+    }
+}
+
+extension IPTablesInput {
+    /// The jumps to chains of both modes that only ipvs mode writes.
+    fileprivate static func jumpsOfIPVS(_ before: IPTablesState) -> [RemovedRule] {
+        let table = before[IPTablesBatch.TableName.filter.rawValue]
+        return (table?.chains ?? []).filter(\.isBuiltIn).flatMap { chain in
+            chain.rules.enumerated().filter { _, rule in
+                let clauses = RuleClauses(rule)
+                return OwnedChains.isJump(clauses) && OwnedChains.mode(ofJump: clauses) == .ipvs
+            }.map { RemovedRule(chain: chain.name, index: $0, rule: $1) }
+        }
+    }
+}
+
+extension IPTablesBatch {
+    /// True if this is of iptables mode and writes KUBE-SERVICES of table nat, where ipvs mode serves.
+    fileprivate func replacesIPVS(_ before: IPTablesState) -> Bool {
+        jumps.contains { $0.target == "KUBE-NODEPORTS" } && tables.contains { $0.name == .nat }
+            && before.servingMode == .ipvs
     }
 }
 

@@ -28,7 +28,8 @@ public enum IPTablesRemains {
 
     /// - Parameter modes: those whose chains go from a variant, by the mode that serves there.
     private static func remove(
-        _ family: IPFamily, _ access: NodeAccess, _ modes: (IPTablesVariant, ProxyMode?) -> Set<ProxyMode>
+        _ family: IPFamily, _ access: NodeAccess,
+        _ modes: @Sendable @escaping (IPTablesVariant, ProxyMode?) -> Set<ProxyMode>
     ) async -> [Result<IPTablesCleanup, IPTablesError>] {
         var results: [Result<IPTablesCleanup, IPTablesError>] = []
         for variant in IPTablesVariant.allCases {
@@ -36,7 +37,7 @@ public enum IPTablesRemains {
             guard let tools = try? await IPTablesTools.find(family, variant, access) else { continue }
             do throws(IPTablesError) {
                 let applier = IPTablesApplier(tools: tools, access: access)
-                let cleanup = try await applier.cleanUp(modes(variant, await applier.servingMode()))
+                let cleanup = try await applier.cleanUp { modes(variant, $0) }
                 if cleanup.hasWork { results.append(.success(cleanup)) }
             } catch {
                 results.append(.failure(error))

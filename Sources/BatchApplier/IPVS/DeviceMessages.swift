@@ -83,6 +83,48 @@ enum DeviceMessages {
     /// IFA_F_DEPRECATED of linux/if_addr.h.
     private static let deprecated: UInt8 = 0x20
 
+    /// Lets connections of this node to an address of a device begin from another address than that itself, which they
+    /// do otherwise: the local route to it names a source then.
+    ///
+    /// In IPv4 that is the kernel's own route. In IPv6 the kernel takes none for a device that is down: so it is one of
+    /// the loopback device, and the kernel's own goes.
+    static func append(
+        routeTo address: IPAddress, of device: UInt32, over loopback: UInt32, from source: IPAddress,
+        _ batch: inout NetlinkBatch
+    ) {
+        let isIPv4 = address.family == .ipv4
+        appendRoute(
+            RTM_NEWROUTE, flags: NLM_F_CREATE | NLM_F_REPLACE, to: address, isIPv4 ? device : loopback, source,
+            isOwn: !isIPv4, &batch)
+        if !isIPv4 { appendRoute(RTM_DELROUTE, to: address, device, nil, isOwn: false, &batch) }
+    }
+
+    /// Takes such a route away, which outlives the address.
+    static func append(
+        deletionOfRouteTo address: IPAddress, of device: UInt32, over loopback: UInt32, _ batch: inout NetlinkBatch
+    ) {
+        let isIPv4 = address.family == .ipv4
+        appendRoute(RTM_DELROUTE, to: address, isIPv4 ? device : loopback, nil, isOwn: !isIPv4, &batch)
+    }
+
+    /// - Parameter isOwn: false for what the kernel has made.
+    private static func appendRoute(
+        _ type: Int, flags: Int32 = 0, to address: IPAddress, _ device: UInt32, _ source: IPAddress?, isOwn: Bool,
+        _ batch: inout NetlinkBatch
+    ) {
+        // rtmsg: family, lengths of destination and source, TOS, table, who made it, scope, type, flags.
+        let header: [UInt8] = [
+            address.family.number, UInt8(address.family.bitWidth), 0, 0, UInt8(RT_TABLE_LOCAL.rawValue),
+            UInt8(isOwn ? RTPROT_STATIC : RTPROT_KERNEL), UInt8(RT_SCOPE_HOST.rawValue), UInt8(RTN_LOCAL), 0, 0, 0, 0,
+        ]
+        batch.append(type: UInt16(truncatingIfNeeded: type), flags: flags, header: header) {
+            $0.put(Int(RTA_DST.rawValue), address.networkBytes)
+            $0.put(Int(RTA_OIF.rawValue), hostEndian: device)
+            if isOwn { $0.put(Int(RTA_PRIORITY.rawValue), hostEndian: UInt32(1)) }
+            if let source { $0.put(Int(RTA_PREFSRC.rawValue), source.networkBytes) }
+        }
+    }
+
     private static func link(
         _ type: Int, _ name: String, flags: Int32 = 0, _ attributes: (inout NetlinkWriter) -> Void = { _ in }
     ) -> NetlinkBatch {

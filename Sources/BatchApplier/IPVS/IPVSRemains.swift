@@ -36,15 +36,19 @@ public struct IPVSRemains: Hashable, Sendable {
         return parts.isEmpty ? last : "\(parts.joined(separator: ", ")) and \(last)"
     }
 
-    /// How many connections are open; those that are being closed are none of them.
-    var openConnections: Int { servers.values.reduce(0) { $0 + $1.openConnections } }
+    /// How many connections of each virtual server are open; none where they were not counted.
+    var openConnections: [VirtualServer.Key: Int] = [:]
+    /// How many connections of the node itself are open from each address; none where they were not counted.
+    var localConnections: [IPAddress: Int] = [:]
 
     /// What cannot go while there are open connections. A flow of UDP is none: its next datagram takes the way that the
     /// rules say then.
     var inUse: IPVSRemains {
         var kept = IPVSRemains(family: family)
-        kept.servers = servers.filter { $0.key.protocol != .udp && $0.value.openConnections > 0 }
-        kept.addresses = addresses.intersection(kept.servers.keys.map(\.address))
+        kept.servers = servers.filter { openConnections[$0.key, default: 0] > 0 }
+        kept.openConnections = openConnections
+        kept.localConnections = localConnections
+        kept.addresses = addresses.intersection(kept.servers.keys.map(\.address) + localConnections.keys)
         // Virtual servers for node ports are known as ours by these.
         let hasNodePorts = kept.servers.keys.contains { !addresses.contains($0.address) }
         let nodePorts = IPSet.allCases.filter(\.isOfNodePorts).map { $0.name(family) }
@@ -60,10 +64,6 @@ public struct IPVSRemains: Hashable, Sendable {
         if !kept.addresses.isEmpty { rest.hasDevice = false }
         return rest
     }
-}
-
-extension FoundVirtualServer {
-    fileprivate var openConnections: Int { realServers.values.reduce(0) { $0 + $1.activeConnections } }
 }
 
 /// Takes away what ipvs mode has left on a node that is served in another mode, or not at all.
@@ -89,7 +89,13 @@ public struct IPVSCleaner: Sendable {
         public var failures: [String] = []
 
         /// How many connections what is kept is kept for.
-        public var openConnections: Int { kept.openConnections }
+        public var openConnections: Int {
+            // What the node has opened through IPVS is counted there.
+            let others = kept.localConnections.filter { address, _ in
+                !kept.servers.keys.contains { $0.address == address }
+            }
+            return kept.openConnections.values.reduce(0, +) + others.values.reduce(0, +)
+        }
     }
 
     /// Removes everything, connections and all.
@@ -108,15 +114,14 @@ public struct IPVSCleaner: Sendable {
     /// - Parameter patience: how long connections that are short are given to end.
     public func retire(_ family: IPFamily, patience: Duration = .seconds(5)) async throws(IPVSError) -> Report {
         var found = try await find(family)
+        if let source = ownAddress(family) { try? await device.lend(source, to: Array(found.addresses)) }
         let clock = ContinuousClock()
         let end = clock.now + patience
-        var hasWaited = false
-        while !found.servers.isEmpty, clock.now < end, !Task.isCancelled {
-            if hasWaited, found.inUse.servers.isEmpty { break }
-            // Connections that only one end has closed are not counted as open, and take a moment more.
+        while !(found.servers.isEmpty && found.addresses.isEmpty), !Task.isCancelled {
+            found.openConnections = openConnections(of: found)
+            found.localConnections = localConnections(of: found)
+            if found.inUse.isEmpty || clock.now >= end { break }
             try? await Task.sleep(for: Self.lookingPeriod)
-            hasWaited = true
-            found = try await find(family)
         }
         let kept = found.inUse
         let report = try await remove(found, keeping: kept)
@@ -130,7 +135,27 @@ public struct IPVSCleaner: Sendable {
         return report
     }
 
-    private static let lookingPeriod = Duration.milliseconds(500)
+    private func openConnections(of remains: IPVSRemains) -> [VirtualServer.Key: Int] {
+        guard let table = readSmallFile("/proc/net/ip_vs_conn") else { return [:] }
+        return IPVSConnections.open(in: table).filter { remains.servers[$0.key] != nil }
+    }
+
+    private func localConnections(of remains: IPVSRemains) -> [IPAddress: Int] {
+        let tables = ["/proc/net/tcp", "/proc/net/tcp6"].compactMap(readSmallFile)
+        let open = tables.map(LocalSockets.open).reduce(into: [:]) { $0.merge($1, uniquingKeysWith: +) }
+        return open.filter { remains.addresses.contains($0.key) }
+    }
+
+    /// An address that the node has without `kube-ipvs0`.
+    private func ownAddress(_ family: IPFamily) -> IPAddress? {
+        let linkLocal = CIDR("fe80::/10")
+        return NodeFacts.interfaceAddresses().first {
+            $0.interface != device.name && $0.address.family == family && !$0.address.isLoopback
+                && linkLocal?.contains($0.address) != true
+        }?.address
+    }
+
+    private static let lookingPeriod = Duration.milliseconds(200)
 }
 
 // MARK: - Looking

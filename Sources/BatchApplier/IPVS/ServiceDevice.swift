@@ -99,8 +99,38 @@ public actor ServiceDevice {
 
     /// Takes addresses away, and returns those that failed. One that it does not have is no failure.
     public func delete(_ addresses: [IPAddress]) throws(IPVSError) -> [IPVSFailure] {
-        try change(
+        let failures = try change(
             addresses, "delete", to: "from", except: .addressNotAvailable, DeviceMessages.append(deletionOf:from:_:))
+        // Nothing is there of what was not lent.
+        try? changeRoutes(addresses) { DeviceMessages.append(deletionOfRouteTo: $0, of: $1, over: $2, &$3) }
+        return failures
+    }
+
+    /// Lets new connections of the node itself to addresses of the device begin from an address that the node has
+    /// without it. Else they begin from the very address that they go to, and end when that is deleted.
+    ///
+    /// `delete` takes back what is lent.
+    ///
+    /// - Parameter source: one of the node's own.
+    public func lend(_ source: IPAddress, to addresses: [IPAddress]) throws(IPVSError) {
+        try changeRoutes(addresses) { DeviceMessages.append(routeTo: $0, of: $1, over: $2, from: source, &$3) }
+    }
+
+    private func changeRoutes(
+        _ addresses: [IPAddress], _ append: (IPAddress, UInt32, UInt32, inout NetlinkBatch) -> Void
+    ) throws(IPVSError) {
+        guard !addresses.isEmpty else { return }
+        let device = try index()
+        try withSocket { socket throws(NetlinkError) in
+            let loopback = try Self.find("lo", &socket)?.index ?? 1
+            for start in stride(from: 0, to: addresses.count, by: Self.requestsAtOnce) {
+                var batch = NetlinkBatch()
+                for address in addresses[start..<min(start + Self.requestsAtOnce, addresses.count)] {
+                    append(address, device, loopback, &batch)
+                }
+                _ = try socket.perform(batch, operation: "change routes of \(name)")
+            }
+        }
     }
 
     /// Deletes the device with its addresses. Nothing happens where it is not there.

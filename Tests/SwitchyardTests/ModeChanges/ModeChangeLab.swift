@@ -28,11 +28,12 @@ final class ModeChangeLab {
     init() throws {
         lab = try TrafficLab(
             node: .init("node", TrafficCluster.node.addresses),
-            hosts: TrafficCluster.servers + [TrafficCluster.pod, TrafficCluster.friend, TrafficCluster.world])
+            hosts: [TrafficCluster.servers[0], Self.holder, TrafficCluster.servers[2]]
+                + [TrafficCluster.pod, TrafficCluster.friend, TrafficCluster.world])
         node = lab.namespace(of: "node")
         folder = Command.temporaryDirectory.appending(path: "modes-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        try Data(TrafficCluster.manifests().utf8).write(to: folder.appending(path: "cluster.yaml"))
+        try Data((TrafficCluster.manifests() + Self.heldService).utf8).write(to: folder.appending(path: "cluster.yaml"))
         try Data(TrafficCluster.configuration().utf8).write(to: folder.appending(path: "configuration.yaml"))
     }
 
@@ -49,6 +50,57 @@ final class ModeChangeLab {
             [BuiltProducts.switchyard, "apply", "--mode", serving.mode] + variant
                 + ["-f", folder.appending(path: "cluster.yaml").path]
                 + ["--config", folder.appending(path: "configuration.yaml").path])
+    }
+
+    // MARK: Connections that stay open
+
+    /// web-2, which keeps connections open at one port.
+    private static let holder: TrafficLab.Host = {
+        var host = TrafficCluster.servers[1]
+        host.held = [8081]
+        return host
+    }()
+
+    /// Its service, and the node port beside it.
+    private static let held = (address: "172.30.2.1", nodePort: "31091")
+    private static let heldService = """
+        ---
+        apiVersion: v1
+        kind: Service
+        metadata: { namespace: ns1, name: held }
+        spec:
+          type: NodePort
+          clusterIP: \(held.address)
+          clusterIPs: [\(held.address)]
+          ipFamilies: [IPv4]
+          ports: [{ name: tcp, protocol: TCP, port: 90, targetPort: 8081, nodePort: \(held.nodePort) }]
+        ---
+        apiVersion: discovery.k8s.io/v1
+        kind: EndpointSlice
+        metadata: { namespace: ns1, name: held, labels: { kubernetes.io/service-name: held } }
+        addressType: IPv4
+        endpoints: [{ addresses: [\(holder.addresses[0])], conditions: { ready: true }, nodeName: node2 }]
+        ports: [{ name: tcp, protocol: TCP, port: 8081 }]
+
+        """
+
+    /// Opens a connection to the service from a pod, one from the node itself, and one to the node port from outside,
+    /// over each of which something is asked ten times a second; ends what runs after it, and returns what was answered.
+    func withOpenConnections(_ body: () async throws -> Void) async throws -> [[String]] {
+        let nodeAddress = TrafficCluster.node.addresses[0]
+        let streams = try [
+            ("pod", Self.held.address, "90"), ("node", Self.held.address, "90"),
+            ("friend", nodeAddress, Self.held.nodePort),
+        ].map { client, address, port in
+            try Visitor(
+                lab.inside(
+                    client, [BuiltProducts.trafficPeer, "stream", "--interval", "100", "--tcp", address, port]),
+                output: folder.appending(path: "held-\(client)"))
+        }
+        try await body()
+        return streams.map { stream in
+            stream.kill().split(separator: "\n").map { String($0.split(separator: "\t").last ?? "") }
+        }
     }
 
     // MARK: Clients
@@ -112,6 +164,12 @@ private final class Visitor {
         pid = try Command.start(command, descriptors: [pipe.reading, file, file])
         input = pipe.writing
         self.output = output
+    }
+
+    /// Ends one that does not look at its input.
+    func kill() -> String {
+        Glibc.kill(-pid, SIGKILL)
+        return stop()
     }
 
     /// Returns what it printed.

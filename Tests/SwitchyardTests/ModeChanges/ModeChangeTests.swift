@@ -1,3 +1,4 @@
+import Foundation
 import TestSupport
 import Testing
 
@@ -6,44 +7,89 @@ import Testing
 struct IPVSModeChangeTests {
     @Test("fail no connection and leave nothing behind")
     func changes() async throws {
-        try await ModeChangeRun.check([.iptables, .ipvs, .iptables, .ipvs], every: 10)
+        let lab = try ModeChangeLab()
+        defer { lab.close() }
+        try await ModeChangeRun.check([.iptables, .ipvs], every: 10, in: lab)
+        var report = ""
+        let answers = try await lab.withOpenConnections {
+            report = try await ModeChangeRun.change(.ipvs, to: .iptables, every: 10, in: lab)
+            try await Task.sleep(for: .seconds(1))
+        }
+        // Nothing is left but what the open connections need.
+        #expect(report.contains("2 virtual servers, 3 sets and 1 address stay for 3 open connections"), "\(report)")
+        let kept = try lab.leftovers(servedIn: .iptables).filter { $0.hasPrefix("ipvs -A") }
+        #expect(kept.count == 2, "\(kept)")
+        for answer in answers {
+            #expect(Set(answer) == ["web-2"] && answer.count > 20, "\(answer)")
+        }
+        #expect(try lab.apply(.iptables).status == 0)
+        #expect(try lab.leftovers(servedIn: .iptables) == [])
+    }
+}
+
+@Suite("Changes among all modes", .insideQEMU)
+struct AllModeChangeTests {
+    @Test("fail no connection and leave nothing behind")
+    func changes() async throws {
+        let lab = try ModeChangeLab()
+        defer { lab.close() }
+        try await ModeChangeRun.check(
+            [
+                .iptables, .ipvs, .nftables, .iptables, .nftables, .ipvs, .iptables, .ipvsNFT, .iptablesNFT, .ipvs,
+                .iptables,
+            ], every: 40, in: lab)
+    }
+}
+
+@Suite("A machine with every mode")
+struct QEMUTests {
+    private static let isAsked = ProcessInfo.processInfo.environment["SWITCHYARD_QEMU"] != nil
+
+    @Test(
+        "goes from mode to mode",
+        .enabled(if: isAsked, "soak: takes minutes in an emulated machine; make soak runs it"))
+    func modes() async throws {
+        let report = try await QEMU.run(suites: ["SwitchyardTests.AllModeChangeTests"], limit: 1200)
+        for line in report.output.split(separator: "\n") where line.hasPrefix("mode change") { print(line) }
     }
 }
 
 /// A series of changes.
 enum ModeChangeRun {
-    @discardableResult
+    /// Checks that none of the changes lets a connection fail or leaves anything of the former mode.
     static func check(
-        _ steps: [ModeChangeLab.Serving], every milliseconds: Int, sourceLocation: SourceLocation = #_sourceLocation
-    ) async throws -> String {
-        let lab = try ModeChangeLab()
-        defer { lab.close() }
-        var report = ""
-        let first = try #require(steps.first)
-        let result = try lab.apply(first)
+        _ steps: [ModeChangeLab.Serving], every milliseconds: Int, in lab: ModeChangeLab,
+        sourceLocation: SourceLocation = #_sourceLocation
+    ) async throws {
+        let result = try lab.apply(try #require(steps.first))
         #expect(result.status == 0, "\(result.errors)", sourceLocation: sourceLocation)
         for (former, serving) in zip(steps, steps.dropFirst()) {
-            try lab.startVisits(every: milliseconds)
-            try await Task.sleep(for: .seconds(1))
-            let clock = ContinuousClock()
-            let start = clock.now
-            let result = try lab.apply(serving)
-            let duration = clock.now - start
-            #expect(result.status == 0, "\(result.errors)", sourceLocation: sourceLocation)
-            #expect(!result.errors.contains("warning"), "\(result.errors)", sourceLocation: sourceLocation)
-            try await Task.sleep(for: .seconds(1))
-            let visits = lab.stopVisits()
-            let sentence =
-                "\(former) to \(serving): \(visits.count) connections, \(visits.failures.count) failures, the longest "
-                + "\(visits.longest) ms; apply took \(duration)\n"
-            print(sentence, terminator: "")
-            report += sentence
-            #expect(visits.failures == [], "\(former) to \(serving)\n\(result.errors)", sourceLocation: sourceLocation)
-            #expect(visits.count > 50, sourceLocation: sourceLocation)
-            #expect(
-                try lab.leftovers(servedIn: serving) == [], "\(former) to \(serving)\n\(result.errors)",
-                sourceLocation: sourceLocation)
+            let report = try await change(
+                former, to: serving, every: milliseconds, in: lab, sourceLocation: sourceLocation)
+            let left = try lab.leftovers(servedIn: serving)
+            #expect(left == [], "\(former) to \(serving)\n\(report)", sourceLocation: sourceLocation)
         }
-        return report
+    }
+
+    /// Changes the mode while clients open connections, of which none may fail. Returns what `apply` said.
+    static func change(
+        _ former: ModeChangeLab.Serving, to serving: ModeChangeLab.Serving, every milliseconds: Int,
+        in lab: ModeChangeLab, sourceLocation: SourceLocation = #_sourceLocation
+    ) async throws -> String {
+        try lab.startVisits(every: milliseconds)
+        try await Task.sleep(for: .seconds(1))
+        let start = ContinuousClock.now
+        let result = try lab.apply(serving)
+        let duration = (ContinuousClock.now - start) / .milliseconds(1)
+        try await Task.sleep(for: .seconds(1))
+        let visits = lab.stopVisits()
+        print(
+            "mode change from \(former) to \(serving): \(visits.count) connections, \(visits.failures.count) failures, "
+                + "the longest \(visits.longest) ms; apply took \(Int(duration)) ms")
+        #expect(result.status == 0, "\(result.errors)", sourceLocation: sourceLocation)
+        #expect(!result.errors.contains("warning"), "\(result.errors)", sourceLocation: sourceLocation)
+        #expect(visits.failures == [], "\(former) to \(serving)\n\(result.errors)", sourceLocation: sourceLocation)
+        #expect(visits.count > 50, sourceLocation: sourceLocation)
+        return result.errors
     }
 }

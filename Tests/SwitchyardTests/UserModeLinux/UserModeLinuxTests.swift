@@ -15,6 +15,7 @@ struct UserModeLinuxTests {
             "SwitchyardTests.IPVSDiffTests",
             "SwitchyardTests.IPVSDaemonTests",
             "SwitchyardTests.IPVSCleanupTests",
+            "SwitchyardTests.IPVSModeChangeTests",
             "SwitchyardTests.IPVSCheckTests",
             "SwitchyardTests.IPVSDrainTests",
             "SwitchyardTests.IPVSModuleTests",

@@ -17,7 +17,7 @@ package enum UserModeLinux {
         !Command.isInstalled($0)
     }
 
-    fileprivate static let insideVariable = "SWITCHYARD_INSIDE_UML"
+    static let insideVariable = "SWITCHYARD_INSIDE_UML"
 
     /// Runs suites inside and records an issue for each that fails there, is skipped, or ends early; also if none ran.
     ///
@@ -35,7 +35,8 @@ package enum UserModeLinux {
         let folder = Command.temporaryDirectory.appending(path: "uml-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }
-        let job = try Job(suites: suites, environment: environment, folder: folder).text
+        let variables = environment.merging([insideVariable: "1"]) { $1 }
+        let job = try MachineJob(suites: suites, environment: variables, folder: folder).text
         try Data(job.utf8).write(to: folder.appending(path: "job"))
         let status = try await boot(folder, memory: memory, limit: limit)
         let report = UserModeLinuxReport(of: folder, machineStatus: status, limit: limit)
@@ -92,39 +93,7 @@ package enum UserModeLinux {
         .deletingLastPathComponent().deletingLastPathComponent().appending(path: "scripts/uml-init.sh").path
 
     /// The programs of the administrator lie in sbin, which is not on every user's path.
-    fileprivate static let path = (ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin") + ":/usr/sbin:/sbin"
-}
-
-extension UserModeLinux {
-    /// The shell script that runs inside.
-    private struct Job {
-        let text: String
-
-        init(suites: [String], environment: [String: String], folder: URL) throws {
-            let own = ProcessInfo.processInfo.environment
-            var variables = own.filter { $0.key.hasPrefix("SWITCHYARD_") || Self.kept.contains($0.key) }
-            variables.merge(environment) { $1 }
-            variables.merge([
-                insideVariable: "1", "PATH": UserModeLinux.path, "TMPDIR": "/run/tmp",
-                // What a suite needs is there, so nothing may be skipped.
-                "CI": "true",
-            ]) { $1 }
-            let command =
-                [BuiltProducts.testBundle, "--testing-library", "swift-testing", "--no-parallel"]
-                + suites.flatMap { ["--filter", $0] }
-                + ["--event-stream-version", "0", "--event-stream-output-path", folder.appending(path: "events").path]
-            text =
-                variables.sorted { $0.key < $1.key }.map { "export \($0.key)=\(Self.quoted($0.value))\n" }.joined()
-                + "cd \(Self.quoted(FileManager.default.currentDirectoryPath))\n"
-                + "exec \(command.map(Self.quoted).joined(separator: " "))\n"
-        }
-
-        private static let kept: Set<String> = ["HOME", "LANG", "LD_LIBRARY_PATH", "TZ"]
-
-        private static func quoted(_ word: String) -> String {
-            "'\(word.replacingOccurrences(of: "'", with: #"'\''"#))'"
-        }
-    }
+    static let path = (ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin") + ":/usr/sbin:/sbin"
 }
 
 extension Trait where Self == ConditionTrait {
