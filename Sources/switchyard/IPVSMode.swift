@@ -39,19 +39,25 @@ extension Apply {
 
     /// Returns whether the kernel took all of it.
     private func applyIPVS(_ input: ClusterInput, _ family: IPFamily, _ tools: IPTablesTools) async throws -> Bool {
-        let table = input.ipvsTable(family, facts: await HostFacts(ofThisNode: tools))
+        var table = input.ipvsTable(family, facts: await HostFacts(ofThisNode: tools))
         let committer = IPVSCommitter(tools: tools)
         let clock = ContinuousClock()
         let start = clock.now
-        var batch = table.batch(from: try await committer.list(family))
-        let changed = batch.serverChanges.count + batch.serverRemovals.count
-        var report = try await committer.commit(batch)
-        if !batch.serverRemovals.isEmpty {
-            // What was given weight 0 and has no connections goes now; the rest stays until it is applied again.
-            batch = table.batch(from: try await committer.list(family))
-            batch.neededSets = []
-            batch.rules = nil
-            report.refusals += try await committer.commit(batch).refusals
+        table.takeOver(.everything(try await committer.list(family)))
+        var report = IPVSCommitter.Report()
+        var changed = 0
+        if let batch = table.nextBatch() {
+            changed = batch.serverChanges.count + batch.serverRemovals.count
+            report = try await committer.commit(batch)
+            table.didCommit(without: report.refusals)
+        }
+        // What was given weight 0 and has no connections goes now; the rest stays until it is applied again.
+        table.takeOver(.servers(try await committer.look(at: table.serversToLookAt)))
+        if let batch = table.nextBatch() { report.refusals = try await committer.commit(batch).refusals }
+        for (address, service) in table.addressesElsewhere.sorted(by: { $0.value < $1.value }) {
+            Console.report(
+                "switchyard: note: \(family.rawValue): \(address) of \(service) is on another device of this node "
+                    + "already, where it stays")
         }
         for sentence in report.warnings { Console.report("switchyard: warning: \(family.rawValue): \(sentence)") }
         for refusal in report.refusals { Console.report("switchyard: error: \(family.rawValue): \(refusal.sentence)") }

@@ -41,6 +41,8 @@ public struct IPVSCommitter: Sendable {
         public var refusals: [IPVSRefusal] = []
         /// What else an operator has to know, such as a setting of the kernel that could not be made.
         public var warnings: [String] = []
+
+        public init() {}
     }
 
     /// Commits a batch.

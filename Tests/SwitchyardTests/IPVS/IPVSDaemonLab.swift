@@ -25,16 +25,7 @@ final class IPVSDaemonLab {
         folder = FileManager.default.temporaryDirectory.appending(path: "ipvs-\(UUID().uuidString)")
         try FileManager.default.createDirectory(
             at: folder.appending(path: "manifests"), withIntermediateDirectories: true)
-        let configuration = """
-            apiVersion: kubeproxy.config.k8s.io/v1alpha1
-            kind: KubeProxyConfiguration
-            mode: ipvs
-            hostnameOverride: node1
-            clusterCIDR: 10.180.0.0/16,fd00:10:180::/48
-            ipvs: { \(settings) }
-
-            """
-        try Data(configuration.utf8).write(to: folder.appending(path: "config.yaml"))
+        try Data(Self.configuration("ipvs", settings).utf8).write(to: folder.appending(path: "config.yaml"))
         daemon = try Self.start(lab.namespace(of: "node"), folder, arguments)
         try write(services)
     }
@@ -50,6 +41,24 @@ final class IPVSDaemonLab {
             BuiltProducts.switchyard, in: node,
             ["--source", folder.appending(path: "manifests").path, "--variant", "legacy"]
                 + ["--config", folder.appending(path: "config.yaml").path, "--verbosity", "1"] + arguments)
+    }
+
+    private static func configuration(_ mode: String, _ settings: String) -> String {
+        """
+        apiVersion: kubeproxy.config.k8s.io/v1alpha1
+        kind: KubeProxyConfiguration
+        mode: \(mode)
+        hostnameOverride: node1
+        clusterCIDR: 10.180.0.0/16,fd00:10:180::/48
+        ipvs: { \(settings) }
+
+        """
+    }
+
+    /// Changes the configuration, which the daemon takes over by itself.
+    func configure(mode: String) throws {
+        let file = folder.appending(path: "config.yaml")
+        try Data(Self.configuration(mode, "syncPeriod: 1s").utf8).write(to: file, options: .atomic)
     }
 
     /// Ends the daemon and begins it anew.
@@ -73,6 +82,27 @@ final class IPVSDaemonLab {
         try await DaemonProcess.wait(time, every: .milliseconds(100), until: condition)
     }
 
+    /// What the node has of each mode.
+    struct Leftovers {
+        var hasChainsOfIPTables: Bool
+        var virtualServerCount: Int
+        var hasSets: Bool
+        var hasDevice: Bool
+    }
+
+    func leftovers() throws -> Leftovers {
+        let chains = ["iptables-legacy-save", "ip6tables-legacy-save"].map { (try? node.require([$0])) ?? "" }
+        let servers = try node.require(["ipvsadm", "--save", "--numeric"])
+        return Leftovers(
+            hasChainsOfIPTables: chains.contains { $0.contains("KUBE-SEP-") },
+            virtualServerCount: servers.split(separator: "\n").count { $0.hasPrefix("-A ") },
+            hasSets: try node.require(["ipset", "list", "-n"]).contains("KUBE-"),
+            hasDevice: try node.run(["ip", "link", "show", "kube-ipvs0"]).status == 0)
+    }
+
+    /// Clients that connect every 20 ms to each address, each time anew.
+    func probe(_ addresses: [String]) throws -> IPVSProbe { try IPVSProbe(self, addresses) }
+
     /// What `ipvsadm` lists of a virtual server: each real server with its weight; nil where there is none such.
     func realServers(_ address: String, _ port: Int = 80, udp: Bool = false) throws -> [String: Int]? {
         let server = "\(udp ? "-u" : "-t") \(address.contains(":") ? "[\(address)]" : address):\(port)"
@@ -93,6 +123,41 @@ final class IPVSDaemonLab {
             name: "\(transport) \(address)", addresses: [address], port: port, transport: transport, before: "",
             after: "")
         return try FlowStream([flow], family: 0, from: "client", of: lab)
+    }
+}
+
+/// Clients that connect again and again.
+final class IPVSProbe {
+    private let clients: [(process: RunningCommand, output: URL)]
+
+    fileprivate init(_ lab: IPVSDaemonLab, _ addresses: [String]) throws {
+        clients = try addresses.enumerated().map { number, address in
+            let output = lab.folder.appending(path: "probe-\(number)")
+            try Data().write(to: output)
+            let command = [
+                "sh", "-c", #"exec "$@" >\#(output.path)"#, "sh", BuiltProducts.trafficPeer, "ask", "--tcp", address,
+                "80",
+                "--timeout", "5000", "--every", "20", "--count", "1000000",
+            ]
+            return (try RunningCommand(lab.lab.inside("client", command)), output)
+        }
+    }
+
+    private func lines() throws -> [[Substring]] {
+        try clients.map {
+            // The last line may be cut.
+            try String(contentsOf: $0.output, encoding: .utf8).split(separator: "\n").dropLast()
+        }
+    }
+
+    /// How often the client that has done so least has connected.
+    func count() throws -> Int { try lines().map(\.count).min() ?? 0 }
+
+    /// Ends it. Returns how many connections there were, and what became of those that failed.
+    func stop() throws -> (count: Int, failures: [String]) {
+        clients.forEach { $0.process.stop() }
+        let lines = try lines().joined()
+        return (lines.count, lines.filter { !$0.hasPrefix("pod-") }.map(String.init))
     }
 }
 

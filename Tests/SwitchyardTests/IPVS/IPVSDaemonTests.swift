@@ -123,6 +123,30 @@ struct IPVSDaemonTests {
         #expect(try held.answers()[0].suffix(1).map(\.text) != ["pod-2"])
     }
 
+    @Test("another mode takes over under new connections, and ipvs mode from it, and nothing of either is left")
+    func modes() async throws {
+        let web = IPVSService(endpoints: [1, 2])
+        let lab = try IPVSDaemonLab([web])
+        #expect(await lab.daemon.waitUntilHealthy(.seconds(60)), "\(lab.daemon.log)")
+        let probe = try lab.probe([web.clusterIP, web.clusterIPv6])
+        #expect(try await lab.wait { try probe.count() > 20 })
+        for mode in ["iptables", "ipvs"] {
+            let before = try probe.count()
+            try lab.configure(mode: mode)
+            #expect(
+                try await lab.wait(.seconds(60)) {
+                    let left = try lab.leftovers()
+                    return mode == "ipvs"
+                        ? !left.hasChainsOfIPTables && left.virtualServerCount > 0
+                        : left.hasChainsOfIPTables && left.virtualServerCount == 0 && !left.hasSets && !left.hasDevice
+                }, "\(mode): \(lab.daemon.log)")
+            #expect(try await lab.wait { try probe.count() > before + 20 })
+        }
+        let (count, failures) = try probe.stop()
+        print("ipvs: \(count) connections while the mode changed twice, failed: \(failures)")
+        #expect(failures == [])
+    }
+
     @Test("flows of UDP leave an endpoint that goes at once")
     func datagrams() async throws {
         var web = IPVSService(endpoints: [1])

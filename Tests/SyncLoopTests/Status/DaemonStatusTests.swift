@@ -31,7 +31,10 @@ extension DaemonStatus {
         family.drift.mended = ["missing": 2, "jump": 1, "chain": 0]
         family.drift.last = Drift.Incident(at: now - 3600, differences: ["jump to KUBE-SERVICES in nat PREROUTING"])
         family.contested = Contest(since: now - 600, by: "kube-proxy (process 99)")
-        status.families = [family, Family(family: .ipv6)]
+        var other = Family(family: .ipv6)
+        other.refusals = ["cannot add an address"]
+        other.drainingEndpoints = 2
+        status.families = [family, other]
         status.conntrack = Conntrack(
             lastCleaned: now - 3, deleted: 12, duration: .milliseconds(7), failure: "No such device.")
         status.logLinesDropped = 5
@@ -85,6 +88,8 @@ struct DaemonStatusTests {
                                 jump to KUBE-SERVICES in nat PREROUTING
                 IPv6
                   last sync     none yet
+                  refused       cannot add an address
+                  draining      2 endpoints
                   last check    none yet
                 conntrack       cleaned 3 s ago, 12 stale removed, took 0.01 s
                                 No such device.
