@@ -44,7 +44,14 @@ extension Apply {
         let committer = IPVSCommitter(tools: tools)
         let clock = ContinuousClock()
         let start = clock.now
-        table.takeOver(.everything(try await committer.list(family)))
+        let found = try await committer.list(family)
+        table.takeOver(.everything(found))
+        if dryRun {
+            guard let batch = table.nextBatch() else { return true }
+            Console.write(batch.commands(on: found).map { $0 + "\n" }.joined())
+            if let rules = batch.rules { Console.write(try await IPTablesApplier(tools: tools).dryRun(rules)) }
+            return true
+        }
         var report = IPVSCommitter.Report()
         var changed = 0
         if let batch = table.nextBatch() {
@@ -56,7 +63,9 @@ extension Apply {
         table.takeOver(.servers(try await committer.look(at: table.serversToLookAt)))
         if let batch = table.nextBatch() { report.refusals = try await committer.commit(batch).refusals }
         for sentence in report.warnings { Console.report("switchyard: warning: \(family.rawValue): \(sentence)") }
-        for sentence in report.refusals.sentences { Console.report("switchyard: error: \(family.rawValue): \(sentence)") }
+        for sentence in report.refusals.sentences {
+            Console.report("switchyard: error: \(family.rawValue): \(sentence)")
+        }
         let milliseconds = (clock.now - start) / .milliseconds(1)
         Console.report(
             "switchyard: \(family.rawValue): committed \(table.servicePortCount) service ports to ipvs in "

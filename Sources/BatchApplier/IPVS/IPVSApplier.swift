@@ -36,7 +36,7 @@ public actor IPVSApplier {
             for key in servers.keys {
                 servers[key]?.realServers = try Self.listRealServers(of: key, messages, &socket)
             }
-            countEnded(&servers)
+            countOpen(&servers)
             return servers
         }
     }
@@ -56,7 +56,7 @@ public actor IPVSApplier {
                     continue
                 }
             }
-            countEnded(&servers)
+            countOpen(&servers)
             return servers
         }
     }
@@ -72,8 +72,8 @@ public actor IPVSApplier {
         return found
     }
 
-    /// Counts the connections that are over, to real servers that only wait for those.
-    private func countEnded(_ servers: inout [VirtualServer.Key: FoundVirtualServer]) {
+    /// Counts the open connections to real servers that only wait for the end of some that are not established.
+    private func countOpen(_ servers: inout [VirtualServer.Key: FoundVirtualServer]) {
         var waiting: [(VirtualServer.Key, RealServer)] = []
         for (key, server) in servers where key.protocol == .tcp {
             for (realServer, found) in server.realServers
@@ -83,13 +83,13 @@ public actor IPVSApplier {
         }
         let start = ContinuousClock.now
         guard !waiting.isEmpty, start >= earliestCount else { return }
-        var ended = EndedConnections(to: waiting)
+        var connections = IPVSConnections()
         // Where the table cannot be read they wait until the kernel has forgotten every connection.
-        do throws(Errno) { try ended.read() } catch { return }
+        do throws(Errno) { try connections.read() } catch { return }
         // It may be long, and counting takes a fiftieth of the time at most.
         earliestCount = .now + (ContinuousClock.now - start) * 50
         for (key, server) in waiting {
-            servers[key]?.realServers[server]?.endedConnections = ended.count(to: server, of: key)
+            servers[key]?.realServers[server]?.openConnections = connections.open[key]?[server] ?? 0
         }
     }
 

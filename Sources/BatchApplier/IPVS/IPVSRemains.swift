@@ -49,10 +49,10 @@ public struct IPVSRemains: Hashable, Sendable {
         kept.openConnections = openConnections
         kept.localConnections = localConnections
         kept.addresses = addresses.intersection(kept.servers.keys.map(\.address) + localConnections.keys)
-        // Virtual servers for node ports are known as ours by these.
-        let hasNodePorts = kept.servers.keys.contains { !addresses.contains($0.address) }
-        let nodePorts = IPSet.allCases.filter(\.isOfNodePorts).map { $0.name(family) }
-        kept.sets = hasNodePorts ? sets.filter(nodePorts.contains) : []
+        // Virtual servers at the node's own addresses are known as ours by these.
+        let hasNodeAddresses = kept.servers.keys.contains { !addresses.contains($0.address) }
+        let names = IPSet.allCases.filter(\.namesServers).map { $0.name(family) }
+        kept.sets = hasNodeAddresses ? sets.filter(names.contains) : []
         return kept
     }
 
@@ -136,8 +136,10 @@ public struct IPVSCleaner: Sendable {
     }
 
     private func openConnections(of remains: IPVSRemains) -> [VirtualServer.Key: Int] {
-        guard let table = readSmallFile("/proc/net/ip_vs_conn") else { return [:] }
-        return IPVSConnections.open(in: table).filter { remains.servers[$0.key] != nil }
+        var connections = IPVSConnections()
+        // Where there is no table there is no connection.
+        try? connections.read()
+        return connections.open.filter { remains.servers[$0.key] != nil }.mapValues { $0.values.reduce(0, +) }
     }
 
     private func localConnections(of remains: IPVSRemains) -> [IPAddress: Int] {
@@ -175,7 +177,7 @@ extension IPVSCleaner {
             let headers = try await unlessUnsupported([:]) { () throws(IPVSError) in try await sets.headers() }
             for set in IPSet.allCases where headers[set.name(family)] != nil {
                 remains.sets.append(set.name(family))
-                if set.isOfNodePorts { state.sets[set] = try await sets.list(set.name(family)) }
+                if set.namesServers { state.sets[set] = try await sets.list(set.name(family)) }
             }
         }
         guard !Self.lacks("/proc/net/ip_vs", of: "/proc/net") else { return remains }

@@ -104,13 +104,7 @@ extension IPVSTable {
     mutating func settle(
         _ entries: Set<IPSetEntry>, of set: IPSet, _ leaving: [VirtualServer.Key], _ batch: inout IPVSBatch
     ) {
-        // What is being drained is known as ours by its port, and new connections to it are refused by its address.
-        var kept: Set<IPSetEntry> = []
-        if set == .serviceAddresses {
-            kept = Set(leaving.map { .address($0.address) })
-        } else if set.isOfNodePorts {
-            kept = Set(leaving.map(\.asNodePort.entry))
-        }
+        let kept = set.entriesKept(for: leaving, onDevice: mirror.state.addresses ?? [])
         var added: [IPSetEntry] = []
         var removed: [IPSetEntry] = []
         for entry in entries {
@@ -122,5 +116,19 @@ extension IPVSTable {
         }
         if !added.isEmpty { batch.addedEntries.append(.init(set: set, entries: added)) }
         if !removed.isEmpty { batch.removedEntries.append(.init(set: set, entries: removed)) }
+    }
+}
+
+extension IPSet {
+    /// What stays in a set for virtual servers that nobody wants any more and that still have connections: new connections
+    /// to them are refused by their address on the device, and those at addresses of the node are known as ours by their
+    /// entries alone.
+    func entriesKept(
+        for leaving: some Sequence<VirtualServer.Key>, onDevice addresses: Set<IPAddress>
+    ) -> Set<IPSetEntry> {
+        if self == .serviceAddresses { return Set(leaving.map { .address($0.address) }) }
+        guard namesServers else { return [] }
+        let elsewhere = leaving.filter { !addresses.contains($0.address) }
+        return Set(elsewhere.flatMap(\.places).filter { $0.set == self }.map(\.entry))
     }
 }

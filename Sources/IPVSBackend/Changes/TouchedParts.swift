@@ -27,8 +27,7 @@ struct TouchedParts {
     mutating func noteEnd(of key: VirtualServer.Key) {
         addresses.insert(key.address)
         entries[.serviceAddresses, default: []].insert(.address(key.address))
-        let (set, entry) = key.asNodePort
-        entries[set, default: []].insert(entry)
+        for (set, entry) in key.places { entries[set, default: []].insert(entry) }
     }
 
     mutating func note(_ part: IPVSRefusal.Part) {

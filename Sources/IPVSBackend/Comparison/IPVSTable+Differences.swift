@@ -152,13 +152,7 @@ struct IPVSComparison {
         for (service, entries) in byOwner(missing, { $0.entries[set] ?? [] }) {
             tell(.missing, place, service, entries.map { set.line($0, family) }.sorted(), Self.entryCount)
         }
-        // What is being drained is known as ours by its port, and new connections to it are refused by its address.
-        var kept: Set<IPSetEntry> = []
-        if set == .serviceAddresses {
-            kept = Set(draining.map { .address($0.address) })
-        } else if set.isOfNodePorts {
-            kept = Set(draining.map(\.asNodePort.entry))
-        }
+        let kept = set.entriesKept(for: draining, onDevice: self.found.addresses ?? [])
         let unexpected = found.entries.filter { !table.wants($0, in: set) && !kept.contains($0) }
         tell(.unexpected, place, nil, unexpected.map { set.line($0, family) }.sorted(), Self.entryCount)
         if found.unknownEntryCount > 0 {

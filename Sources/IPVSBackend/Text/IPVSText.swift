@@ -71,6 +71,6 @@ extension IPSet {
     func line(_ entry: IPSetEntry, _ family: IPFamily) -> String { "add \(name(family)) \(entry.text)" }
 }
 
-private func endpoint(_ address: IPAddress, _ port: UInt16) -> String {
+func endpoint(_ address: IPAddress, _ port: UInt16) -> String {
     address.family == .ipv4 ? "\(address):\(port)" : "[\(address)]:\(port)"
 }

@@ -5,8 +5,8 @@ import Testing
 
 @Suite("Open connections")
 struct OpenConnectionTests {
-    @Test("of IPVS are those that an end has not closed, by virtual server")
-    func ipvs() throws {
+    @Test("of IPVS are those that an end has not closed, wherever the text is cut", arguments: [1, 7, 100, 4096])
+    func ipvs(_ pieceSize: Int) throws {
         let table = """
             Pro FromIP   FPrt ToIP     TPrt DestIP   DPrt State       Expires PEName PEData
             TCP 0AB401C8 BAC6 AC1E0101 0050 0AB40109 1F90 ESTABLISHED     899
@@ -20,11 +20,18 @@ struct OpenConnectionTests {
             TCP nonsense
 
             """
+        var connections = IPVSConnections()
+        let bytes = Array(table.utf8)
+        for start in stride(from: 0, to: bytes.count, by: pieceSize) {
+            connections.take(bytes[start..<min(start + pieceSize, bytes.count)])
+        }
+        let server = RealServer(try #require(IPAddress("10.180.1.9")), 8080)
+        let other = RealServer(try #require(IPAddress("fd00:10:180::9")), 8080)
         #expect(
-            IPVSConnections.open(in: table) == [
-                .init(try #require(IPAddress("172.30.1.1")), .tcp, 80): 2,
-                .init(try #require(IPAddress("2001:db8::2")), .tcp, 31001): 1,
-                .init(try #require(IPAddress("172.30.1.1")), .sctp, 81): 1,
+            connections.open == [
+                .init(try #require(IPAddress("172.30.1.1")), .tcp, 80): [server: 2],
+                .init(try #require(IPAddress("2001:db8::2")), .tcp, 31001): [other: 1],
+                .init(try #require(IPAddress("172.30.1.1")), .sctp, 81): [server: 1],
             ])
     }
 

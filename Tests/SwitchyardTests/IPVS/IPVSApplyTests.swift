@@ -21,10 +21,12 @@ struct IPVSApplyTests {
         return namespace
     }
 
-    private func apply(_ golden: GoldenCase, in namespace: Namespace? = nil) throws -> Command.Result {
+    private func apply(
+        _ golden: GoldenCase, _ arguments: String..., in namespace: Namespace? = nil
+    ) throws -> Command.Result {
         try (namespace ?? self.namespace).run(
             [BuiltProducts.switchyard, "apply", "--mode", "ipvs", "--variant", "legacy", "-f", golden.cluster]
-                + ["--config", golden.configuration])
+                + ["--config", golden.configuration] + arguments)
     }
 
     /// What is not as the cluster wants it.
@@ -112,6 +114,23 @@ struct IPVSApplyTests {
         #expect(try apply(golden).status == 0)
         #expect(try preferred() == [])
         #expect(try differences(from: golden) == [])
+    }
+
+    @Test("prints in a dry run what would be done, as commands that do it, and does nothing")
+    func dryRun() throws {
+        let golden = GoldenCase.named("affinity")
+        let before = try IPVSKernelState(in: namespace)
+        let result = try apply(golden, "--dry-run")
+        #expect(result.status == 0, "\(result.errors)")
+        let lines = result.output.split(separator: "\n").map(String.init)
+        #expect(lines.contains("ipset add KUBE-CLUSTER-IP 172.30.1.1,tcp:80"))
+        #expect(lines.contains("-A KUBE-SOURCE-RANGES-FIREWALL -j DROP"))
+        #expect(try IPVSKernelState(in: namespace).differences(from: before) == [])
+        let commands = lines.filter { line in ["ipset ", "ipvsadm ", "ip add"].contains { line.hasPrefix($0) } }
+        try namespace.require(
+            ["sh", "-es"], input: "ip link add kube-ipvs0 type dummy\n" + commands.joined(separator: "\n") + "\n")
+        let left = try apply(golden, "--dry-run").output
+        #expect(!left.contains("ipset ") && !left.contains("ipvsadm ") && !left.contains("ip add"), "\(left)")
     }
 
     @Test("mends what somebody has damaged, and leaves what is not ours")

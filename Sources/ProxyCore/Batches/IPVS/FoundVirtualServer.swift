@@ -54,8 +54,9 @@ public struct FoundRealServer: Hashable, Sendable {
     public var activeConnections: Int
     /// Those that are being opened or closed or are over, and flows of UDP.
     public var inactiveConnections: Int
-    /// How many of the inactive ones are known to be over: the kernel remembers them for up to two minutes (TIME_WAIT).
-    public var endedConnections = 0
+    /// How many of all at least one end has not closed; nil where they were not counted. The kernel remembers the others
+    /// for up to two minutes.
+    public var openConnections: Int?
     /// Clients that persistence keeps with it.
     public var persistentConnections: Int
 
@@ -78,5 +79,5 @@ public struct FoundRealServer: Hashable, Sendable {
     }
 
     /// True if it has no connection that somebody may still use.
-    public var isIdle: Bool { activeConnections == 0 && inactiveConnections <= endedConnections }
+    public var isIdle: Bool { (openConnections ?? activeConnections + inactiveConnections) == 0 }
 }

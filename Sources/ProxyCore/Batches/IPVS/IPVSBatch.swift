@@ -59,7 +59,7 @@ public struct IPVSKernelState: Hashable, Sendable {
     }
 
     /// True for a virtual server that ipvs mode has made, ours or a kube-proxy's: one whose address is on
-    /// `kube-ipvs0`, or one of a node's address whose port is in a set of node ports.
+    /// `kube-ipvs0`, or one of a node's address that is in a set of virtual servers, or its port in one of node ports.
     ///
     /// - Parameters:
     ///   - nodeAddresses: those that the node has without `kube-ipvs0`.
@@ -70,7 +70,6 @@ public struct IPVSKernelState: Hashable, Sendable {
         guard !excluded.contains(where: { $0.contains(key.address) }) else { return false }
         if addresses?.contains(key.address) == true { return true }
         guard nodeAddresses.contains(key.address) else { return false }
-        let (set, entry) = key.asNodePort
-        return sets[set]?.entries.contains(entry) == true
+        return key.places.contains { sets[$0.set]?.entries.contains($0.entry) == true }
     }
 }
