@@ -77,7 +77,7 @@ struct OpenConnectionTests {
         #expect(Set(rest.servers.keys) == [keys[1], keys[2]] && rest.addresses == [other] && !rest.hasDevice)
 
         remains.openConnections = [keys[2]: 1]
-        #expect(remains.inUse.sets == ["KUBE-NODE-PORT-TCP"])
+        #expect(remains.inUse.sets == ["KUBE-CLUSTER-IP", "KUBE-NODE-PORT-TCP"])
         #expect(remains.subtracting(remains.inUse).hasDevice)
 
         remains.openConnections = [:]

@@ -167,6 +167,35 @@ struct IPVSBatchTests {
         #expect(model.state.servers[stale] == nil)
     }
 
+    @Test("a virtual server at an address of the node goes with its service, after a restart too, and drains before")
+    func nodeAddress() throws {
+        var model = KernelModel(.ipv4)
+        var service = Service(name: .valid("ns1", "web"))
+        service.clusterIPs = [Self.address]
+        service.externalIPs = [Self.node]
+        service.ports = [.init(name: "", protocol: .tcp, number: 80)]
+        var slice = EndpointSlice(name: .valid("ns1", "web"), service: service.name, family: .ipv4)
+        slice.ports = [.init(name: "", protocol: .tcp, number: 8080)]
+        slice.endpoints = Self.endpoints.map { .init(address: $0) }
+        var table = try table(endpoints: nil)
+        table.update(
+            .init(changed: ServicePlanner.plans(for: service, slices: [slice], in: table.settings.node.context)))
+        try model.commit(table.batch(from: model.state))
+        let key = VirtualServer.Key(Self.node, .tcp, 80)
+        let busy = RealServer(Self.endpoints[0], 8080)
+        try #require(model.state.servers[key]?.realServers[busy] != nil && model.state.addresses == [Self.address])
+
+        model.state.servers[key]?.realServers[busy]?.activeConnections = 1
+        // Each table knows of nothing but what it finds.
+        for _ in 0..<3 { try model.commit(try self.table(endpoints: nil).batch(from: model.state)) }
+        #expect(model.state.servers.mapValues { $0.realServers.mapValues(\.weight) } == [key: [busy: 0]])
+        #expect(try self.table(endpoints: nil).differences(from: model.state) == [])
+        model.state.servers[key]?.realServers[busy]?.activeConnections = 0
+        try model.commit(try self.table(endpoints: nil).batch(from: model.state))
+        expect(model, has: try self.table(endpoints: nil))
+        #expect(model.state.servers.isEmpty)
+    }
+
     @Test("damage is mended: options, weights, entries, addresses, and a set of another kind is replaced")
     func damage() throws {
         var model = KernelModel(.ipv4)

@@ -16,7 +16,7 @@ struct IPVSModeChangeTests {
             try await Task.sleep(for: .seconds(1))
         }
         // Nothing is left but what the open connections need.
-        #expect(report.contains("2 virtual servers, 3 sets and 1 address stay for 3 open connections"), "\(report)")
+        #expect(report.contains("2 virtual servers, 7 sets and 1 address stay for 3 open connections"), "\(report)")
         let kept = try lab.leftovers(servedIn: .iptables).filter { $0.hasPrefix("ipvs -A") }
         #expect(kept.count == 2, "\(kept)")
         for answer in answers {

@@ -8,23 +8,19 @@ struct UserModeLinuxTests {
     @Test("runs what needs a kernel with IPVS", .startsUserModeLinux)
     func ipvs() async throws {
         // Two machines, each with a processor of its own, take as long as the longer of them.
-        async let kernels = UserModeLinux.run(suites: [
-            "BatchApplierTests.IPVSApplierTests", "SwitchyardTests.IPVSKernelTests",
-            "SwitchyardTests.IPVSReadBackTests",
-            "SwitchyardTests.IPVSApplyTests",
-            "SwitchyardTests.IPVSDiffTests",
-            "SwitchyardTests.IPVSDaemonTests",
-            "SwitchyardTests.IPVSCleanupTests",
-            "SwitchyardTests.IPVSModeChangeTests",
-            "SwitchyardTests.IPVSCheckTests",
-            "SwitchyardTests.IPVSDrainTests",
-            "SwitchyardTests.IPVSModuleTests",
-            "SwitchyardTests.IPVSExplainTests",
-        ])
-        async let traffic = UserModeLinux.run(suites: [
-            "SwitchyardTests.TrafficTests", "SwitchyardTests.IPVSNodeTests",
-        ])
-        _ = try await (kernels, traffic)
+        async let states = UserModeLinux.run(
+            suites: [
+                "BatchApplierTests.IPVSApplierTests", "SwitchyardTests.IPVSKernelTests",
+                "SwitchyardTests.IPVSReadBackTests", "SwitchyardTests.IPVSApplyTests", "SwitchyardTests.IPVSDiffTests",
+                "SwitchyardTests.IPVSCheckTests", "SwitchyardTests.IPVSExplainTests", "SwitchyardTests.IPVSCleanupTests",
+                "SwitchyardTests.IPVSModuleTests", "SwitchyardTests.IPVSModeChangeTests",
+            ], limit: 480)
+        async let traffic = UserModeLinux.run(
+            suites: [
+                "SwitchyardTests.TrafficTests", "SwitchyardTests.IPVSNodeTests", "SwitchyardTests.IPVSDrainTests",
+                "SwitchyardTests.IPVSDaemonTests",
+            ], limit: 480)
+        _ = try await (states, traffic)
     }
 
     @Test("ends after its time with all its processes", .startsUserModeLinux)
