@@ -2,8 +2,8 @@ import Foundation
 import Synchronization
 package import Testing
 
-/// Runs suites of this test bundle inside user-mode Linux: a real kernel, with IPVS, sets and devices of its own, that
-/// is a process of this machine.
+/// Runs suites of this test bundle, or a program, inside user-mode Linux: a real kernel, with IPVS, sets and devices of
+/// its own, that is a process of this machine.
 ///
 /// The suites run in the bundle that runs now, with this machine's files and as the machine's root user, on one
 /// processor. They need not mind what they leave behind in the kernel, but files that they write outside
@@ -32,12 +32,10 @@ package enum UserModeLinux {
         suites: [String], environment: [String: String] = [:], memory: String = "512M", limit: Int = 240,
         sourceLocation: SourceLocation = #_sourceLocation
     ) async throws -> UserModeLinuxReport {
-        let folder = Command.temporaryDirectory.appending(path: "uml-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        let folder = try makeFolder()
         defer { try? FileManager.default.removeItem(at: folder) }
-        let job = try Job(suites: suites, environment: environment, folder: folder).text
-        try Data(job.utf8).write(to: folder.appending(path: "job"))
-        let status = try await boot(folder, memory: memory, limit: limit)
+        let job = Job(testing: suites, environment: environment, folder: folder)
+        let status = try await boot(job, in: folder, memory: memory, limit: limit)
         let report = UserModeLinuxReport(of: folder, machineStatus: status, limit: limit)
         for complaint in report.complaints {
             Issue.record(Comment(rawValue: complaint), sourceLocation: sourceLocation)
@@ -45,8 +43,31 @@ package enum UserModeLinux {
         return report
     }
 
+    /// Runs a command inside that is no test.
+    ///
+    /// - Parameters:
+    ///   - memory: of the machine, as its kernel's option `mem` takes it.
+    ///   - limit: seconds after which the machine is ended.
+    /// - Returns: its exit status, nil if it did not come to its end, and what it printed.
+    package static func run(
+        _ command: [String], memory: String = "512M", limit: Int = 240
+    ) async throws -> (status: Int32?, output: String) {
+        let folder = try makeFolder()
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let status = try await boot(Job(running: command), in: folder, memory: memory, limit: limit)
+        let report = UserModeLinuxReport(of: folder, machineStatus: status, limit: limit)
+        return (report.status, report.output)
+    }
+
+    private static func makeFolder() throws -> URL {
+        let folder = Command.temporaryDirectory.appending(path: "uml-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        return folder
+    }
+
     /// Returns the exit status of the machine: 0 after a proper halt, 137 after the limit.
-    private static func boot(_ folder: URL, memory: String, limit: Int) async throws -> Int32 {
+    private static func boot(_ job: Job, in folder: URL, memory: String, limit: Int) async throws -> Int32 {
+        try Data(job.text.utf8).write(to: folder.appending(path: "job"))
         let null = open("/dev/null", O_RDONLY | O_CLOEXEC)
         let console = open(folder.appending(path: "console").path, O_WRONLY | O_CREAT | O_CLOEXEC, 0o600)
         defer { [null, console].forEach { close($0) } }
@@ -100,19 +121,23 @@ extension UserModeLinux {
     private struct Job {
         let text: String
 
-        init(suites: [String], environment: [String: String], folder: URL) throws {
+        init(testing suites: [String], environment: [String: String], folder: URL) {
+            self.init(
+                running: [BuiltProducts.testBundle, "--testing-library", "swift-testing", "--no-parallel"]
+                    + suites.flatMap { ["--filter", $0] }
+                    + [
+                        "--event-stream-version", "0", "--event-stream-output-path",
+                        folder.appending(path: "events").path,
+                    ],
+                // What a suite needs is there, so nothing may be skipped.
+                environment: environment.merging(["CI": "true"]) { $1 })
+        }
+
+        init(running command: [String], environment: [String: String] = [:]) {
             let own = ProcessInfo.processInfo.environment
             var variables = own.filter { $0.key.hasPrefix("SWITCHYARD_") || Self.kept.contains($0.key) }
             variables.merge(environment) { $1 }
-            variables.merge([
-                insideVariable: "1", "PATH": UserModeLinux.path, "TMPDIR": "/run/tmp",
-                // What a suite needs is there, so nothing may be skipped.
-                "CI": "true",
-            ]) { $1 }
-            let command =
-                [BuiltProducts.testBundle, "--testing-library", "swift-testing", "--no-parallel"]
-                + suites.flatMap { ["--filter", $0] }
-                + ["--event-stream-version", "0", "--event-stream-output-path", folder.appending(path: "events").path]
+            variables.merge([insideVariable: "1", "PATH": UserModeLinux.path, "TMPDIR": "/run/tmp"]) { $1 }
             text =
                 variables.sorted { $0.key < $1.key }.map { "export \($0.key)=\(Self.quoted($0.value))\n" }.joined()
                 + "cd \(Self.quoted(FileManager.default.currentDirectoryPath))\n"
