@@ -25,6 +25,8 @@ struct ServedCluster {
     }
 
     init(services: Int) async throws {
+        // A namespace without any route takes no address for a real server's.
+        try Command.require(["ip", "link", "set", "lo", "up"])
         let tools = try await IPTablesTools.find(.ipv4, .legacy)
         committer = IPVSCommitter(tools: tools)
         objects = LargeCluster(services: services, endpointsEach: 10)
