@@ -3,14 +3,23 @@ public import ProxyCore
 /// Commits batches of ipvs mode in their order, and lists what a kernel has of them.
 ///
 /// The kernel takes none of it as a whole: what is refused is named, and the rest is done.
-public struct IPVSCommitter: Sendable {
-    private let servers = IPVSApplier()
-    private let sets = IPSetApplier()
-    private let device = ServiceDevice()
+///
+/// Calls wait on a thread of their own, one for all parts of the kernel: a change of threads costs more than a request.
+public actor IPVSCommitter {
+    private let executor: BlockingExecutor
+    private let servers: IPVSApplier
+    private let sets: IPSetApplier
+    private let device: ServiceDevice
     private let rules: IPTablesApplier
+
+    nonisolated public var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
     /// - Parameter tools: the iptables programs of the family that is committed.
     public init(tools: IPTablesTools, access: NodeAccess = NodeAccess()) {
+        executor = BlockingExecutor(label: "switchyard.ipvs-committer")
+        servers = IPVSApplier(executor: executor)
+        sets = IPSetApplier(executor: executor)
+        device = ServiceDevice(executor: executor)
         rules = IPTablesApplier(tools: tools, access: access)
     }
 
@@ -70,22 +79,27 @@ public struct IPVSCommitter: Sendable {
             report.warnings = try await self.rules.apply(rules).warnings
         }
         if let timeouts = batch.timeouts { try await servers.set(timeouts) }
-        report.note(try await servers.perform(batch.serverChanges)) { .server(batch.serverChanges[$0].key) }
-        if !batch.neededSets.isEmpty || !batch.addedAddresses.isEmpty { try await device.ensure() }
-        report.note(try await device.add(batch.addedAddresses)) { .address(batch.addedAddresses[$0]) }
+        try await perform(batch.serverChanges, &report)
+        if !batch.neededSets.isEmpty || !batch.addedAddresses.isEmpty {
+            report.note(try await device.ensure(with: batch.addedAddresses)) { .address(batch.addedAddresses[$0]) }
+        }
         if replacesIPTables, var rules {
             // The rules of table nat that were there go on until it is its turn: those of table filter that go with them
             // would drop what is not translated any more.
             rules.tables.sort { $0.name == .filter && $1.name != .filter }
             report.warnings += try await self.rules.apply(rules).warnings
         }
-        report.note(try await servers.perform(batch.serverRemovals)) { .server(batch.serverRemovals[$0].key) }
+        try await perform(batch.serverRemovals, &report)
         report.note(try await device.delete(batch.removedAddresses)) { .address(batch.removedAddresses[$0]) }
         for change in batch.removedEntries where !missing.contains(change.set) {
             let refused = try await sets.delete(change.entries, from: change.set.name(family))
             report.note(refused) { .entry(change.entries[$0], change.set) }
         }
         return report
+    }
+
+    private func perform(_ changes: [IPVSChange], _ report: inout Report) async throws(IPVSError) {
+        report.note(try await servers.perform(changes)) { .server(changes[$0].key) }
     }
 
     /// Creates what is needed. Returns the sets that this kernel does not have the type of, where the rest is of use
