@@ -161,6 +161,12 @@ let package = Package(
                 "TestSupport",
             ],
             path: "Benchmarks/NFTablesBench", swiftSettings: settings),
+        .executableTarget(
+            name: "ipvs-bench",
+            dependencies: [
+                "BatchApplier", "BenchSupport", "CMnl", "CUnshare", "IPVSBackend", "ProxyCore", "TestSupport",
+            ],
+            path: "Benchmarks/IPVSBench", swiftSettings: settings),
 
         .testTarget(name: "ProxyCoreTests", dependencies: ["ProxyCore", "TestSupport"], swiftSettings: settings),
         .testTarget(name: "NameHashTests", dependencies: ["NameHash", "ProxyCore"], swiftSettings: settings),

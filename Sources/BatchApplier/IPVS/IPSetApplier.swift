@@ -6,14 +6,22 @@ import SystemPackage
 ///
 /// Calls wait on a thread of their own.
 public actor IPSetApplier {
-    private let executor = BlockingExecutor(label: "switchyard.ipset-applier")
+    private let executor: BlockingExecutor
     private let options: NetlinkSocket.Options
     private var socket: NetlinkSocket?
+    /// Nil before the kernel has said what it speaks, and after a failure.
+    private var messages: IPSetMessages?
 
     nonisolated public var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
     /// - Parameter timeout: how long an answer of the kernel is waited for.
     public init(timeout: Duration = .seconds(60)) {
+        self.init(timeout: timeout, executor: BlockingExecutor(label: "switchyard.ipset-applier"))
+    }
+
+    /// - Parameter executor: of an actor that makes the calls, so that they change no thread.
+    init(timeout: Duration = .seconds(60), executor: BlockingExecutor) {
+        self.executor = executor
         options = .init(receiveBuffer: 1 << 20, timeout: timeout)
     }
 
@@ -70,8 +78,7 @@ public actor IPSetApplier {
     private func read(
         _ operation: String, _ request: (IPSetMessages) -> NetlinkBatch
     ) throws(IPVSError) -> [String: FoundIPSet] {
-        try withSocket { socket throws(NetlinkError) in
-            let messages = try IPSetMessages.find(&socket)
+        try withSocket { messages, socket throws(NetlinkError) in
             var listing = IPSetListing()
             try socket.dump(request(messages), operation: operation) { listing.received($0) }
             return listing.sets
@@ -79,8 +86,7 @@ public actor IPSetApplier {
     }
 
     private func perform(_ operation: String, _ request: (IPSetMessages) -> NetlinkBatch) throws(IPVSError) {
-        try withSocket { socket throws(NetlinkError) in
-            let messages = try IPSetMessages.find(&socket)
+        try withSocket { messages, socket throws(NetlinkError) in
             for failure in try socket.perform(request(messages), operation: operation) { throw failure }
         }
     }
@@ -89,8 +95,7 @@ public actor IPSetApplier {
         _ command: ipset_cmd, _ entries: [IPSetEntry], of name: String, _ operation: (IPSetEntry) -> String
     ) throws(IPVSError) -> [IPVSFailure] {
         guard !entries.isEmpty else { return [] }
-        return try withSocket { socket throws(NetlinkError) in
-            let messages = try IPSetMessages.find(&socket)
+        return try withSocket { messages, socket throws(NetlinkError) in
             var failures: [IPVSFailure] = []
             var start = 0
             var size = IPSetMessages.entriesAtOnce
@@ -116,11 +121,16 @@ public actor IPSetApplier {
     }
 
     private func withSocket<Value>(
-        _ body: (inout NetlinkSocket) throws(NetlinkError) -> Value
+        _ body: (IPSetMessages, inout NetlinkSocket) throws(NetlinkError) -> Value
     ) throws(IPVSError) -> Value {
         do throws(NetlinkError) {
-            return try NetlinkSocket.use(&socket, NETLINK_NETFILTER, options, body)
+            return try NetlinkSocket.use(&socket, NETLINK_NETFILTER, options) { socket throws(NetlinkError) in
+                let messages = if let known = self.messages { known } else { try IPSetMessages.find(&socket) }
+                self.messages = messages
+                return try body(messages, &socket)
+            }
         } catch {
+            messages = nil
             throw IPVSError(error, .sets)
         }
     }

@@ -6,15 +6,24 @@ import SystemPackage
 ///
 /// Calls wait on a thread of their own. Virtual servers of a firewall mark are never seen and never touched.
 public actor IPVSApplier {
-    private let executor = BlockingExecutor(label: "switchyard.ipvs-applier")
+    private let executor: BlockingExecutor
     private let options: NetlinkSocket.Options
     private var socket: NetlinkSocket?
+    /// Nil before the kernel has said by which number it knows IPVS, and after a failure that another number explains:
+    /// the module gets one each time it is loaded.
+    private var messages: IPVSMessages?
     private var earliestCount = ContinuousClock.now
 
     nonisolated public var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
     /// - Parameter timeout: how long an answer of the kernel is waited for.
     public init(timeout: Duration = .seconds(60)) {
+        self.init(timeout: timeout, executor: BlockingExecutor(label: "switchyard.ipvs-applier"))
+    }
+
+    /// - Parameter executor: of an actor that makes the calls, so that they change no thread.
+    init(timeout: Duration = .seconds(60), executor: BlockingExecutor) {
+        self.executor = executor
         // Room for the answers to a datagram whose requests all fail.
         options = .init(receiveBuffer: Self.requestsAtOnce * 1024, sendBuffer: 4 << 20, timeout: timeout)
     }
@@ -26,8 +35,7 @@ public actor IPVSApplier {
     ///
     /// Changes by others during the listing may or may not be in it.
     public func list(_ family: IPFamily) throws(IPVSError) -> [VirtualServer.Key: FoundVirtualServer] {
-        try withSocket { socket throws(NetlinkError) in
-            let messages = try IPVSMessages.find(&socket)
+        try withSocket { messages, socket throws(NetlinkError) in
             var servers: [VirtualServer.Key: FoundVirtualServer] = [:]
             try socket.dump(messages.listServers(), operation: "list the virtual servers") { message in
                 guard let (key, server) = IPVSListing.server(message), key.address.family == family else { return }
@@ -43,8 +51,7 @@ public actor IPVSApplier {
 
     /// Some virtual servers with their real servers; without those that are not there.
     public func list(_ keys: Set<VirtualServer.Key>) throws(IPVSError) -> [VirtualServer.Key: FoundVirtualServer] {
-        try withSocket { socket throws(NetlinkError) in
-            let messages = try IPVSMessages.find(&socket)
+        try withSocket { messages, socket throws(NetlinkError) in
             var servers: [VirtualServer.Key: FoundVirtualServer] = [:]
             for key in keys {
                 do throws(NetlinkError) {
@@ -98,34 +105,34 @@ public actor IPVSApplier {
     /// - Throws: it is not known which are done, but for kind `unsupported`, where none is.
     public func perform(_ changes: [IPVSChange]) throws(IPVSError) -> [IPVSFailure] {
         guard !changes.isEmpty else { return [] }
-        return try withSocket { socket throws(NetlinkError) in
-            let messages = try IPVSMessages.find(&socket)
+        return try withSocket { messages, socket throws(NetlinkError) in
             var failures: [IPVSFailure] = []
             var places = Array(changes.indices)
             if let first = places.first(where: { changes[$0].scheduler != nil }) {
                 // The kernel looks for the module of a scheduler that it lacks at every virtual server anew, which takes
                 // milliseconds each: the first is tried alone. No change before it is about its virtual server.
                 places.remove(at: first)
-                failures = try Self.perform(changes, at: [first], messages, &socket)
+                failures = try perform(changes, at: [first], messages, &socket)
                 if let lacking = failures.first, lacking.error.kind == .unsupported {
                     failures += changes.lacking(like: lacking, &places)
                 }
             }
             for start in stride(from: 0, to: places.count, by: Self.requestsAtOnce) {
                 let part = places[start..<min(start + Self.requestsAtOnce, places.count)]
-                failures += try Self.perform(changes, at: part, messages, &socket)
+                failures += try perform(changes, at: part, messages, &socket)
             }
             return failures
         }
     }
 
     /// One datagram.
-    private static func perform(
+    private func perform(
         _ changes: [IPVSChange], at places: ArraySlice<Int>, _ messages: IPVSMessages, _ socket: inout NetlinkSocket
     ) throws(NetlinkError) -> [IPVSFailure] {
         var batch = NetlinkBatch()
         for place in places { messages.append(changes[place], to: &batch) }
         return try socket.perform(batch, operation: "change virtual servers").map { failure in
+            if failure.isNotFound { self.messages = nil }
             let place = places[places.startIndex + min(failure.index ?? 0, places.count - 1)]
             let change = changes[place]
             let error = IPVSError(failure, .server(scheduler: change.scheduler), change.sentence)
@@ -135,19 +142,24 @@ public actor IPVSApplier {
 
     /// Sets how long connections are remembered, for all virtual servers of the namespace.
     public func set(_ timeouts: IPVSTimeouts) throws(IPVSError) {
-        try withSocket { socket throws(NetlinkError) in
+        try withSocket { messages, socket throws(NetlinkError) in
             var batch = NetlinkBatch()
-            try IPVSMessages.find(&socket).append(timeouts, to: &batch)
+            messages.append(timeouts, to: &batch)
             for failure in try socket.perform(batch, operation: "set the timeouts of IPVS") { throw failure }
         }
     }
 
     private func withSocket<Value>(
-        _ body: (inout NetlinkSocket) throws(NetlinkError) -> Value
+        _ body: (IPVSMessages, inout NetlinkSocket) throws(NetlinkError) -> Value
     ) throws(IPVSError) -> Value {
         do throws(NetlinkError) {
-            return try NetlinkSocket.use(&socket, NETLINK_GENERIC, options, body)
+            return try NetlinkSocket.use(&socket, NETLINK_GENERIC, options) { socket throws(NetlinkError) in
+                let messages = if let known = self.messages { known } else { try IPVSMessages.find(&socket) }
+                self.messages = messages
+                return try body(messages, &socket)
+            }
         } catch {
+            messages = nil
             throw IPVSError(error, .servers)
         }
     }

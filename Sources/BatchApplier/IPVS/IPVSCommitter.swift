@@ -3,14 +3,23 @@ public import ProxyCore
 /// Commits batches of ipvs mode in their order, and lists what a kernel has of them.
 ///
 /// The kernel takes none of it as a whole: what is refused is named, and the rest is done.
-public struct IPVSCommitter: Sendable {
-    private let servers = IPVSApplier()
-    private let sets = IPSetApplier()
-    private let device = ServiceDevice()
+///
+/// Calls wait on a thread of their own, one for all parts of the kernel: a change of threads costs more than a request.
+public actor IPVSCommitter {
+    private let executor: BlockingExecutor
+    private let servers: IPVSApplier
+    private let sets: IPSetApplier
+    private let device: ServiceDevice
     private let rules: IPTablesApplier
+
+    nonisolated public var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
     /// - Parameter tools: the iptables programs of the family that is committed.
     public init(tools: IPTablesTools, access: NodeAccess = NodeAccess()) {
+        executor = BlockingExecutor(label: "switchyard.ipvs-committer")
+        servers = IPVSApplier(executor: executor)
+        sets = IPSetApplier(executor: executor)
+        device = ServiceDevice(executor: executor)
         rules = IPTablesApplier(tools: tools, access: access)
     }
 
@@ -74,11 +83,12 @@ public struct IPVSCommitter: Sendable {
         if let timeouts = batch.timeouts { try await servers.set(timeouts) }
         let refused = try await servers.perform(batch.serverChanges)
         report.note(refused.withoutConsequences(of: batch.serverChanges)) { .server(batch.serverChanges[$0].key) }
-        if !batch.neededSets.isEmpty || !batch.addedAddresses.isEmpty { try await device.ensure() }
+        if !batch.neededSets.isEmpty || !batch.addedAddresses.isEmpty {
+            report.note(try await device.ensure(with: batch.addedAddresses)) { .address(batch.addedAddresses[$0]) }
+        }
         if !batch.neededSets.isEmpty, family == .ipv6 {
             report.warnings += try await device.deprecateAddresses().map(\.error.sentence)
         }
-        report.note(try await device.add(batch.addedAddresses)) { .address(batch.addedAddresses[$0]) }
         if replacesIPTables, var rules {
             // The rules of table nat that were there go on until it is its turn: those of table filter that go with them
             // would drop what is not translated any more.

@@ -11,7 +11,7 @@ public actor ServiceDevice {
     public static let kubeProxyName = "kube-ipvs0"
 
     public nonisolated let name: String
-    private let executor = BlockingExecutor(label: "switchyard.service-device")
+    private let executor: BlockingExecutor
     private let options: NetlinkSocket.Options
     private var socket: NetlinkSocket?
 
@@ -19,7 +19,15 @@ public actor ServiceDevice {
 
     /// - Parameter timeout: how long an answer of the kernel is waited for.
     public init(name: String = ServiceDevice.kubeProxyName, timeout: Duration = .seconds(60)) {
+        self.init(name: name, timeout: timeout, executor: BlockingExecutor(label: "switchyard.service-device"))
+    }
+
+    /// - Parameter executor: of an actor that makes the calls, so that they change no thread.
+    init(
+        name: String = ServiceDevice.kubeProxyName, timeout: Duration = .seconds(60), executor: BlockingExecutor
+    ) {
         self.name = name
+        self.executor = executor
         // Room for the answers to a datagram whose requests all fail.
         options = .init(receiveBuffer: Self.requestsAtOnce * 1024, sendBuffer: 1 << 20, timeout: timeout)
     }
@@ -30,16 +38,23 @@ public actor ServiceDevice {
     /// Makes the device where it is not there. Returns true if it was made. A device of the name that is no dummy is an
     /// error of kind `refused`.
     @discardableResult
-    public func ensure() throws(IPVSError) -> Bool {
+    public func ensure() throws(IPVSError) -> Bool { try ensured().isMade }
+
+    /// Makes the device where it is not there, gives it addresses as `add` does, and returns those that failed.
+    public func ensure(with addresses: [IPAddress]) throws(IPVSError) -> [IPVSFailure] {
+        try add(addresses, to: try ensured().index)
+    }
+
+    private func ensured() throws(IPVSError) -> (index: UInt32, isMade: Bool) {
+        let found = try withSocket { socket throws(NetlinkError) in try Self.find(name, &socket) }
+        if let found { return (try index(of: found), false) }
         let isMade = try withSocket { socket throws(NetlinkError) in
-            guard try Self.find(name, &socket) == nil else { return false }
             let request = DeviceMessages.create(name)
             let failures = try socket.perform(request, operation: "make the device \(name)")
             for failure in failures where failure.errno != .fileExists { throw failure }
             return failures.isEmpty
         }
-        _ = try index()
-        return isMade
+        return (try index(), isMade)
     }
 
     /// True if it is there and is a dummy.
@@ -80,7 +95,11 @@ public actor ServiceDevice {
 
     /// Gives it addresses, each alone (/32, /128), and returns those that failed. One that it has is no failure.
     public func add(_ addresses: [IPAddress]) throws(IPVSError) -> [IPVSFailure] {
-        try change(addresses, "add", to: "to", except: .fileExists) {
+        addresses.isEmpty ? [] : try add(addresses, to: try index())
+    }
+
+    private func add(_ addresses: [IPAddress], to device: UInt32) throws(IPVSError) -> [IPVSFailure] {
+        try change(addresses, of: device, "add", "to", except: .fileExists) {
             DeviceMessages.append(additionOf: $0, to: $1, &$2)
         }
     }
@@ -92,15 +111,17 @@ public actor ServiceDevice {
         let preferred = try withSocket { socket throws(NetlinkError) in
             try list(.ipv6, of: device, &socket, where: DeviceMessages.isPreferred)
         }
-        return try change(Array(preferred), "change", to: "of", except: .addressNotAvailable) {
+        return try change(Array(preferred), of: device, "change", "of", except: .addressNotAvailable) {
             DeviceMessages.append(additionOf: $0, to: $1, isThere: true, &$2)
         }
     }
 
     /// Takes addresses away, and returns those that failed. One that it does not have is no failure.
     public func delete(_ addresses: [IPAddress]) throws(IPVSError) -> [IPVSFailure] {
+        guard !addresses.isEmpty else { return [] }
         let failures = try change(
-            addresses, "delete", to: "from", except: .addressNotAvailable, DeviceMessages.append(deletionOf:from:_:))
+            addresses, of: try index(), "delete", "from", except: .addressNotAvailable,
+            DeviceMessages.append(deletionOf:from:_:))
         // Nothing is there of what was not lent.
         try? changeRoutes(addresses) { DeviceMessages.append(deletionOfRouteTo: $0, of: $1, over: $2, &$3) }
         return failures
@@ -150,12 +171,10 @@ public actor ServiceDevice {
     }
 
     private func change(
-        _ addresses: [IPAddress], _ verb: String, to preposition: String, except harmless: Errno,
+        _ addresses: [IPAddress], of device: UInt32, _ verb: String, _ preposition: String, except harmless: Errno,
         _ append: (IPAddress, UInt32, inout NetlinkBatch) -> Void
     ) throws(IPVSError) -> [IPVSFailure] {
-        guard !addresses.isEmpty else { return [] }
-        let device = try index()
-        return try withSocket { socket throws(NetlinkError) in
+        try withSocket { socket throws(NetlinkError) in
             var failures: [IPVSFailure] = []
             for start in stride(from: 0, to: addresses.count, by: Self.requestsAtOnce) {
                 var batch = NetlinkBatch()
@@ -179,6 +198,10 @@ public actor ServiceDevice {
         guard let found else {
             throw IPVSError(.refused, "the device \(name) is not there", .operationNotSupportedByDevice)
         }
+        return try index(of: found)
+    }
+
+    private func index(of found: DeviceMessages.Found) throws(IPVSError) -> UInt32 {
         guard found.kind == DeviceMessages.kind else {
             throw IPVSError(.refused, "the device \(name) is there and is no dummy", .fileExists)
         }

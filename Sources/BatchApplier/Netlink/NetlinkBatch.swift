@@ -48,9 +48,10 @@ package struct NetlinkBatch: Sendable {
         writer.write(hostEndian: UInt64(0))
         writer.write(header)
         attributes(&writer)
-        bytes = writer.bytes
+        // In the writer, which alone has the bytes: here they would be copied, with all requests before.
+        writer.store(UInt32(truncatingIfNeeded: writer.bytes.count - start), at: start)
         isTooLong = isTooLong || writer.isTooLong
-        store(UInt32(truncatingIfNeeded: bytes.count - start), at: start)
+        bytes = writer.bytes
     }
 
     /// Adds requests that are complete but for their sequence numbers.
@@ -120,11 +121,15 @@ package struct NetlinkWriter {
         write(hostEndian: UInt16(truncatingIfNeeded: type))
         body(&self)
         if let length = UInt16(exactly: bytes.count - start) {
-            bytes.withUnsafeMutableBytes { $0.storeBytes(of: length, toByteOffset: start, as: UInt16.self) }
+            store(length, at: start)
         } else {
             isTooLong = true
         }
         while bytes.count % 4 != 0 { bytes.append(0) }
+    }
+
+    fileprivate mutating func store<Number: FixedWidthInteger>(_ number: Number, at offset: Int) {
+        bytes.withUnsafeMutableBytes { $0.storeBytes(of: number, toByteOffset: offset, as: Number.self) }
     }
 
     fileprivate mutating func write(hostEndian number: some FixedWidthInteger) {

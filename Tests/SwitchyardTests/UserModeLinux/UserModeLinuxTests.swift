@@ -12,7 +12,8 @@ struct UserModeLinuxTests {
             suites: [
                 "BatchApplierTests.IPVSApplierTests", "SwitchyardTests.IPVSKernelTests",
                 "SwitchyardTests.IPVSReadBackTests", "SwitchyardTests.IPVSApplyTests", "SwitchyardTests.IPVSDiffTests",
-                "SwitchyardTests.IPVSCheckTests", "SwitchyardTests.IPVSExplainTests", "SwitchyardTests.IPVSCleanupTests",
+                "SwitchyardTests.IPVSCheckTests", "SwitchyardTests.IPVSExplainTests",
+                "SwitchyardTests.IPVSCleanupTests",
                 "SwitchyardTests.IPVSModuleTests", "SwitchyardTests.IPVSModeChangeTests",
             ], limit: 480)
         async let traffic = UserModeLinux.run(

@@ -24,7 +24,7 @@ package enum QEMU {
         let folder = Command.temporaryDirectory.appending(path: "qemu-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }
-        let job = try MachineJob(suites: suites, environment: [insideVariable: "1"], folder: folder).text
+        let job = MachineJob(suites: suites, environment: [insideVariable: "1"], folder: folder).text
         try Data(job.utf8).write(to: folder.appending(path: "job"))
         let pid = try Command.start(["bash", script, folder.path, "\(limit)"], descriptors: [-1, -1, -1])
         var status = Command.statusIfEnded(pid)

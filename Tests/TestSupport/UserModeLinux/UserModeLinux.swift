@@ -2,8 +2,8 @@ import Foundation
 import Synchronization
 package import Testing
 
-/// Runs suites of this test bundle inside user-mode Linux: a real kernel, with IPVS, sets and devices of its own, that
-/// is a process of this machine.
+/// Runs suites of this test bundle, or a program, inside user-mode Linux: a real kernel, with IPVS, sets and devices of
+/// its own, that is a process of this machine.
 ///
 /// The suites run in the bundle that runs now, with this machine's files and as the machine's root user, on one
 /// processor. They need not mind what they leave behind in the kernel, but files that they write outside
@@ -32,13 +32,11 @@ package enum UserModeLinux {
         suites: [String], environment: [String: String] = [:], memory: String = "512M", limit: Int = 240,
         sourceLocation: SourceLocation = #_sourceLocation
     ) async throws -> UserModeLinuxReport {
-        let folder = Command.temporaryDirectory.appending(path: "uml-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        let folder = try makeFolder()
         defer { try? FileManager.default.removeItem(at: folder) }
-        let variables = environment.merging([insideVariable: "1"]) { $1 }
-        let job = try MachineJob(suites: suites, environment: variables, folder: folder).text
-        try Data(job.utf8).write(to: folder.appending(path: "job"))
-        let status = try await boot(folder, memory: memory, limit: limit)
+        let job = MachineJob(
+            suites: suites, environment: [insideVariable: "1"].merging(environment) { $1 }, folder: folder)
+        let status = try await boot(job, in: folder, memory: memory, limit: limit)
         let report = UserModeLinuxReport(of: folder, machineStatus: status, limit: limit)
         for complaint in report.complaints {
             Issue.record(Comment(rawValue: complaint), sourceLocation: sourceLocation)
@@ -46,8 +44,32 @@ package enum UserModeLinux {
         return report
     }
 
+    /// Runs a command inside that is no test.
+    ///
+    /// - Parameters:
+    ///   - memory: of the machine, as its kernel's option `mem` takes it.
+    ///   - limit: seconds after which the machine is ended.
+    /// - Returns: its exit status, nil if it did not come to its end, and what it printed.
+    package static func run(
+        _ command: [String], memory: String = "512M", limit: Int = 240
+    ) async throws -> (status: Int32?, output: String) {
+        let folder = try makeFolder()
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let status = try await boot(
+            MachineJob(running: command, environment: [insideVariable: "1"]), in: folder, memory: memory, limit: limit)
+        let report = UserModeLinuxReport(of: folder, machineStatus: status, limit: limit)
+        return (report.status, report.output)
+    }
+
+    private static func makeFolder() throws -> URL {
+        let folder = Command.temporaryDirectory.appending(path: "uml-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        return folder
+    }
+
     /// Returns the exit status of the machine: 0 after a proper halt, 137 after the limit.
-    private static func boot(_ folder: URL, memory: String, limit: Int) async throws -> Int32 {
+    private static func boot(_ job: MachineJob, in folder: URL, memory: String, limit: Int) async throws -> Int32 {
+        try Data(job.text.utf8).write(to: folder.appending(path: "job"))
         let null = open("/dev/null", O_RDONLY | O_CLOEXEC)
         let console = open(folder.appending(path: "console").path, O_WRONLY | O_CREAT | O_CLOEXEC, 0o600)
         defer { [null, console].forEach { close($0) } }
