@@ -11,16 +11,13 @@ import Synchronization
 /// until the file is mended.
 public final class ConfigurationFollower: Sendable {
     private let path: String
-    private let mode: ProxyMode?
     private let logger: Logger
     private let found = Mutex<String?>(nil)
 
     private static let period = Duration.seconds(1)
 
-    /// - Parameter mode: the one that holds whatever the file says; nil if the file decides.
-    public init(path: String, mode: ProxyMode?, logger: Logger) {
+    public init(path: String, logger: Logger) {
         self.path = path
-        self.mode = mode
         self.logger = logger
     }
 

@@ -118,7 +118,7 @@ private struct NodeService: ServiceLifecycle.Service {
     let logger: Logger
 
     func run() async throws {
-        let follower = command.config.map { ConfigurationFollower(path: $0, mode: command.mode, logger: logger) }
+        let follower = command.config.map { ConfigurationFollower(path: $0, logger: logger) }
         var configuration: ProxyConfiguration? = configuration
         while let current = configuration {
             configuration = try await run(by: current, follower)
