@@ -20,7 +20,7 @@ golden: ## record the formats of our own under golden/ anew; fails, so that the 
 	@scripts/golden.sh
 demo: setup ## a node, pods and a client on this machine, with real requests
 	@scripts/demo.sh
-bench: setup ## how long rendering and nf_tables take, and what the daemon does in which time and memory
+bench: setup ## how long rendering, nf_tables and IPVS take, and what the daemon does in which time and memory
 	@scripts/bench.sh
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
