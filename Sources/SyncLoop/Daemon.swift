@@ -148,7 +148,8 @@ public struct Daemon: ServiceLifecycle.Service {
         let logger = logger(of: family)
         let remains = remains(family, .ipvs(variant), logger)
         let kernel = IPVSKernel(
-            family: family, node: IPVSCommitter(tools: tools, access: access), logger: logger,
+            family: family, node: IPVSCommitter(tools: tools, access: access),
+            observer: IPVSCommitter(tools: tools, access: access), logger: logger,
             serversToLookAt: { await model.read(family) { $0.serversToLookAt } ?? [] },
             clusterIPsElsewhere: { await model.read(family) { $0.clusterIPsElsewhere } ?? [:] },
             takeOver: { await remains.takeOver() })

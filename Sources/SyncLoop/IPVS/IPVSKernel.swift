@@ -11,6 +11,8 @@ actor IPVSKernel: FamilyKernel {
 
     private let family: IPFamily
     private let node: any IPVSAccess
+    /// What checks look with: a commit does not wait for them.
+    private let observer: any IPVSAccess
     private let logger: Logger
     /// The virtual servers that have to be looked at before the next batch.
     private let serversToLookAt: @Sendable () async -> Set<VirtualServer.Key>
@@ -24,13 +26,14 @@ actor IPVSKernel: FamilyKernel {
     private var commitCount = 0
 
     init(
-        family: IPFamily, node: any IPVSAccess, logger: Logger,
+        family: IPFamily, node: any IPVSAccess, observer: any IPVSAccess, logger: Logger,
         serversToLookAt: @escaping @Sendable () async -> Set<VirtualServer.Key>,
         clusterIPsElsewhere: @escaping @Sendable () async -> [IPAddress: ServicePortName] = { [:] },
         takeOver: @escaping @Sendable () async -> Void = {}
     ) {
         self.family = family
         self.node = node
+        self.observer = observer
         self.logger = logger
         self.serversToLookAt = serversToLookAt
         self.clusterIPsElsewhere = clusterIPsElsewhere
@@ -121,8 +124,8 @@ extension IPVSKernel {
         guard !isCommitting else { return .busy }
         let commits = commitCount
         do {
-            let found = try await node.list(family)
-            let saved = try await node.savedRules()
+            let found = try await observer.list(family)
+            let saved = try await observer.savedRules()
             guard commits == commitCount else { return .nothingKnown }
             let damage = try await Self.damage(found, saved, audit, family)
             return commits == commitCount ? .compared(damage) : .nothingKnown

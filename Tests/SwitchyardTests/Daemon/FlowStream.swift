@@ -55,6 +55,12 @@ final class FlowStream: Sendable {
         }
     }
 
+    /// Who has answered on the first flow, and what else became of it. An answer that comes late is one to the next
+    /// question.
+    func servers() throws -> Set<String> {
+        Set(try answers().first?.map(\.text) ?? []).subtracting(["timeout"])
+    }
+
     /// Ends the client, and with it its sockets.
     func stop() { client.stop() }
 

@@ -34,8 +34,9 @@ struct IPVSDaemonTests {
                 ipvsadm -A -t 9.9.9.9:80 -s rr
 
                 """)
+        // A check may take a fiftieth of the time, and inside it takes long.
         #expect(
-            try await lab.wait {
+            try await lab.wait(.seconds(90)) {
                 try lab.realServers(web.clusterIP) == [
                     "10.180.1.1:8080": 1, "10.180.1.2:8080": 1, "10.180.1.3:8080": 1,
                 ]
@@ -44,7 +45,7 @@ struct IPVSDaemonTests {
         let drift = try #require(lab.status()?["IPv4"]?.drift)
         #expect(drift.mended == ["missing": 4, "unexpected": 1], "\(drift)")
         #expect(try lab.realServers("9.9.9.9") == [:])
-        #expect(await lab.wait { lab.status()?["IPv4"]?.lastCheck?.findings == 0 }, "\(lab.daemon.log)")
+        #expect(await lab.wait(.seconds(90)) { lab.status()?["IPv4"]?.lastCheck?.findings == 0 }, "\(lab.daemon.log)")
     }
 
     @Test("an endpoint that goes keeps its connections to their end, over a restart, and gets no new ones")
@@ -70,7 +71,7 @@ struct IPVSDaemonTests {
         #expect(try lab.answers(web.clusterIP, count: 12) == ["pod-2", "pod-3"])
         // Checks come by every second, and do not take it for damage.
         #expect(try lab.realServers(web.clusterIP, 90)?["10.180.1.1:9090"] == 0)
-        #expect(try held.answers()[0].allSatisfy { $0.text == "pod-1" })
+        #expect(try held.servers() == ["pod-1"])
 
         let end = ContinuousClock.now
         held.stop()
@@ -96,7 +97,7 @@ struct IPVSDaemonTests {
         #expect(try await lab.wait { try lab.realServers(web.clusterIP) == nil })
         let before = try held.answers()[0].count
         #expect(try await lab.wait { try held.answers()[0].count > before + 10 })
-        #expect(try Set(held.answers()[0].map(\.text)).count == 1)
+        #expect(try held.servers().count == 1)
 
         held.stop()
         #expect(try await lab.wait { try lab.realServers(web.clusterIPv6, 90) == nil }, "\(lab.daemon.log)")
