@@ -5,7 +5,7 @@ public import ProxyCore
 /// Foreign rules stay, those among them that lead to a chain of ours; such a chain can only be emptied.
 ///
 /// iptables mode and ipvs mode have chains of the same names. Where one of the two is cleaned up, those go that it
-/// serves by, or that neither does.
+/// serves by.
 public struct IPTablesCleanup: Hashable, Sendable {
     /// A chain of ours.
     public struct Chain: Hashable, Sendable {
@@ -65,7 +65,8 @@ extension IPTablesCleanup {
     init(of modes: Set<ProxyMode>, in state: IPTablesState, _ tools: IPTablesTools) {
         variant = tools.variant
         family = tools.family
-        let takesShared = state.servingMode.map(modes.contains) ?? true
+        // Those of ipvs mode always lead to KUBE-NODE-PORT; those of iptables mode lead nowhere where it has no services.
+        let takesShared = modes.contains(state.servingMode ?? .iptables)
         tables = IPTablesBatch.TableName.allCases.compactMap { name in
             let former = state[name.rawValue].map { Table(name, $0, of: modes, takesShared: takesShared) }
             guard let former, !former.chains.isEmpty || !former.removedJumps.isEmpty else { return nil }
