@@ -150,10 +150,9 @@ public struct IPVSCleaner: Sendable {
 
     /// An address that the node has without `kube-ipvs0`.
     private func ownAddress(_ family: IPFamily) -> IPAddress? {
-        let linkLocal = CIDR("fe80::/10")
-        return NodeFacts.interfaceAddresses().first {
+        NodeFacts.interfaceAddresses().first {
             $0.interface != device.name && $0.address.family == family && !$0.address.isLoopback
-                && linkLocal?.contains($0.address) != true
+                && !(family == .ipv6 && $0.address.isLinkLocal)
         }?.address
     }
 

@@ -42,20 +42,7 @@ struct IPVSDiffTests {
         let after = try run("diff")
         #expect(after.status == 0 && after.output == "", "\(after)")
         #expect(after.errors.contains("IPv4: no difference in 3 virtual servers and 32 rules"), "\(after.errors)")
-        try namespace.require(
-            ["sh", "-es"],
-            input: """
-                ipset del KUBE-CLUSTER-IP 172.30.1.1,tcp:80
-                ipset add KUBE-NODE-PORT-UDP 53
-                ipvsadm -d -t 172.30.1.1:80 -r 10.180.0.9:8080
-                ipvsadm -e -t 172.30.1.1:80 -r 10.180.1.9:8080 -m -w 0
-                ipvsadm -E -t 1.2.3.4:80 -s wrr -p 10800
-                ip addr del 1.2.3.4/32 dev kube-ipvs0
-                ip addr add 2001:db8::1 dev kube-ipvs0
-                iptables-legacy -D KUBE-SOURCE-RANGES-FIREWALL -j DROP
-                ip6tables-legacy -D FORWARD 1
-
-                """)
+        try namespace.require(["sh", "-es"], input: IPVSKernelState.damageOfAffinity)
         let damaged = try run("diff")
         #expect(damaged.status == 1)
         #expect(damaged.output == Self.expected)

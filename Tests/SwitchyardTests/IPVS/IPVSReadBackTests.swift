@@ -61,23 +61,15 @@ struct IPVSReadBackTests {
     func damaged() throws {
         let golden = GoldenCase.named("affinity")
         let tables = try IPFamily.allCases.map(golden.ipvsTable)
-        let damage = """
-            ipset del KUBE-CLUSTER-IP 172.30.1.1,tcp:80
-            ipset add KUBE-NODE-PORT-UDP 53
+        let more = """
             ipset destroy KUBE-6-LOAD-BALANCER-FW
-            ipvsadm -d -t 172.30.1.1:80 -r 10.180.0.9:8080
-            ipvsadm -e -t 172.30.1.1:80 -r 10.180.1.9:8080 -m -w 0
-            ipvsadm -E -t 1.2.3.4:80 -s wrr -p 10800
-            ip addr del 1.2.3.4/32 dev kube-ipvs0
-            ip addr add 2001:db8::1 dev kube-ipvs0
-            iptables-legacy -D KUBE-SOURCE-RANGES-FIREWALL -j DROP
             iptables-legacy -t nat -R KUBE-SERVICES 1 -s 127.0.0.0/16 -j RETURN
             iptables-legacy -D KUBE-IPVS-FILTER 1
             iptables-legacy -A KUBE-IPVS-FILTER -m set --match-set KUBE-LOAD-BALANCER dst,dst -j RETURN
             ip6tables-legacy -t nat -N FOREIGN
-            ip6tables-legacy -D FORWARD 1
 
             """
+        let damage = IPVSKernelState.damageOfAffinity + more
         #expect(
             try restore(tables, then: damage).differences(from: try IPVSKernelState(wanted: tables)) == [
                 "ipv4: filter: another order or number of rules: KUBE-IPVS-FILTER",
