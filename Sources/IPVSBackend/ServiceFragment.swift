@@ -57,7 +57,9 @@ struct ServiceFragment: Hashable {
                 }
             }
         }
-        if plan.healthCheckNodePort != 0 { add(.port(plan.healthCheckNodePort), to: .healthCheckNodePorts) }
+        // Health checks come to the addresses of node ports; one of a service without them may come to any.
+        let isChecked = plan.healthCheckNodePort != 0 && (plan.nodePort == 0 || !settings.nodePortAddresses.isEmpty)
+        if isChecked { add(.port(plan.healthCheckNodePort), to: .healthCheckNodePorts) }
         for endpoint in plan.endpoints where endpoint.roles.contains(.hairpin) {
             let key = VirtualServer.Key(endpoint.address, plan.name.protocol, endpoint.port)
             add(.pair(key, endpoint.address), to: .hairpins)

@@ -126,11 +126,38 @@ struct ServicePlannerTests {
         #expect(plan.endpointCount == 1)
     }
 
-    @Test("of two that are not ready the one that does not terminate is right")
-    func terminatingDuplicate() throws {
-        let plan = try plan(
-            service(), slice("a", ("10.180.1.9", "node1", serving)), slice("b", ("10.180.1.9", "node1", [.serving])))
-        #expect(!plan.hasEndpoints)
+    @Test(
+        "of two slices the one that says nothing of an end is right, in either order",
+        arguments: [serving, serving.union(ready)])
+    fileprivate func terminatingDuplicate(_ conditions: Conditions) throws {
+        let terminating = slice("a", ("10.180.1.9", "node1", conditions))
+        for other in [unready, [.serving]] {
+            let other = slice("b", ("10.180.1.9", "node1", other))
+            #expect(try !plan(service(), terminating, other).hasEndpoints)
+            #expect(try !plan(service(), other, terminating).hasEndpoints)
+        }
+    }
+
+    @Test("within a slice the last entry that does not terminate is right, else the first")
+    func duplicatesInSlice() throws {
+        func pool(_ conditions: Conditions...) throws -> [String] {
+            var slice = slice()
+            slice.endpoints = addresses("10.180.1.9").flatMap { address in
+                conditions.map { .init(address: address, nodeName: "node1", conditions: $0) }
+            }
+            return try plan(service(), slice).pool(.cluster)
+        }
+        #expect(try pool(ready, unready) == [])
+        #expect(try pool(unready, ready) == ["10.180.1.9"])
+        #expect(try pool(unready, ready, serving) == ["10.180.1.9"])
+        #expect(try pool([.terminating], serving) == [])
+        #expect(try pool(serving, [.terminating]) == ["10.180.1.9"])
+
+        // What a slice says of it comes before what the slices say together.
+        let first = slice("a", ("10.180.1.9", "node1", ready), ("10.180.1.9", "node1", unready))
+        let second = slice("b", ("10.180.1.9", "node1", unready))
+        #expect(try plan(service(), first, second).pool(.cluster) == [])
+        #expect(try plan(service(), second, first).pool(.cluster) == [])
     }
 
     @Test("hairpin endpoints: all reachable, the reachable local, or every local, by mode")

@@ -3,27 +3,36 @@
 /// Readiness, the fall-back to endpoints that serve while they terminate, and topology hints are as KEP-1669, KEP-1672,
 /// KEP-2433 and KEP-3015 have them.
 struct EndpointSelection {
-    private struct Candidate {
+    fileprivate struct Candidate {
         var text: EndpointText
         var address: IPAddress
         var port: UInt16
         var conditions: EndpointSlice.Conditions
         var isLocal: Bool
         var hints: HintState
+        /// Of the slice among the slices, and of the entry among all entries.
+        var slice: Int
+        var place: Int
 
-        /// Of two entries for one endpoint the higher is right: one that is ready, else one that is not terminating.
+        /// Of two entries for one endpoint the higher is right: one that is not terminating, else one that is ready.
         ///
         /// An endpoint that moves between slices stands in both for a while, with conditions of different age.
-        var rank: Int {
-            (conditions.contains(.ready) ? 8 : 0) + (conditions.contains(.terminating) ? 0 : 4)
+        private var rank: Int {
+            (conditions.contains(.terminating) ? 0 : 8) + (conditions.contains(.ready) ? 4 : 0)
                 + (conditions.contains(.serving) ? 2 : 0) + (isLocal ? 1 : 0)
+        }
+
+        /// True if this is right and not an earlier entry for the same endpoint. Within a slice, kube-proxy has an entry
+        /// that is not terminating replace those before it.
+        func replaces(_ earlier: Candidate) -> Bool {
+            slice == earlier.slice ? !conditions.contains(.terminating) : rank > earlier.rank
         }
 
         var isReady: Bool { conditions.contains(.ready) }
         var servesWhileTerminating: Bool { conditions.isSuperset(of: [.serving, .terminating]) }
     }
 
-    private struct HintState: OptionSet {
+    fileprivate struct HintState: OptionSet {
         let rawValue: UInt8
         static let hasNodes = HintState(rawValue: 1)
         static let namesThisNode = HintState(rawValue: 2)
@@ -88,28 +97,25 @@ struct EndpointSelection {
         _ slices: some Sequence<EndpointSlice>, _ name: ServicePortName, _ context: PlanContext
     ) -> [Candidate] {
         var candidates: [Candidate] = []
-        for slice in slices where slice.family == context.family {
+        for (index, slice) in slices.enumerated() where slice.family == context.family {
             for port in slice.ports where port.name == name.port && port.protocol == name.protocol {
                 candidates.reserveCapacity(candidates.count + slice.endpoints.count)
                 for endpoint in slice.endpoints {
-                    candidates.append(Self.candidate(endpoint, port: port.number, context))
+                    let place = candidates.count
+                    candidates.append(
+                        Self.candidate(endpoint, port: port.number, slice: index, place: place, context))
                 }
             }
         }
-        guard candidates.count > 1 else { return candidates }
-        // Equal entries stand together, the right one first.
-        candidates.sort { $0.text == $1.text ? $0.rank > $1.rank : $0.text < $1.text }
-        var kept = 0
-        for index in 1..<candidates.count where candidates[index].text != candidates[kept].text {
-            kept += 1
-            if kept != index { candidates[kept] = candidates[index] }
-        }
-        candidates.removeLast(candidates.count - kept - 1)
+        candidates.sort { $0.text == $1.text ? $0.place < $1.place : $0.text < $1.text }
+        // What each slice says of an endpoint comes before what the slices say together.
+        candidates.keepOne { $0.text == $1.text && $0.slice == $1.slice }
+        candidates.keepOne { $0.text == $1.text }
         return candidates
     }
 
     private static func candidate(
-        _ endpoint: EndpointSlice.Endpoint, port: UInt16, _ context: PlanContext
+        _ endpoint: EndpointSlice.Endpoint, port: UInt16, slice: Int, place: Int, _ context: PlanContext
     ) -> Candidate {
         var hints: HintState = []
         if !endpoint.nodeHints.isEmpty {
@@ -123,7 +129,8 @@ struct EndpointSelection {
         return Candidate(
             text: EndpointText(endpoint.address, port: port), address: endpoint.address, port: port,
             conditions: endpoint.conditions,
-            isLocal: !endpoint.nodeName.isEmpty && endpoint.nodeName == context.nodeName, hints: hints)
+            isLocal: !endpoint.nodeName.isEmpty && endpoint.nodeName == context.nodeName, hints: hints,
+            slice: slice, place: place)
     }
 
     /// The hint that an endpoint needs to be used: this node's, else this zone's, if every ready endpoint has hints of
@@ -138,5 +145,22 @@ struct EndpointSelection {
         if all.contains(.hasNodes), any.contains(.namesThisNode) { return .namesThisNode }
         if all.contains(.hasZones), any.contains(.namesThisZone) { return .namesThisZone }
         return []
+    }
+}
+
+extension [EndpointSelection.Candidate] {
+    /// Leaves one of each run of entries that are the same.
+    fileprivate mutating func keepOne(of isSame: (Element, Element) -> Bool) {
+        guard count > 1 else { return }
+        var kept = 0
+        for index in 1..<count {
+            if !isSame(self[kept], self[index]) {
+                kept += 1
+            } else if !self[index].replaces(self[kept]) {
+                continue
+            }
+            if kept != index { self[kept] = self[index] }
+        }
+        removeLast(count - kept - 1)
     }
 }
