@@ -27,7 +27,7 @@ extension NodePlan {
 
 extension CIDR {
     /// The addresses that never leave a host: 127.0.0.0/8 or ::1/128.
-    fileprivate static func loopback(_ family: IPFamily) -> CIDR {
+    static func loopback(_ family: IPFamily) -> CIDR {
         let address = IPAddress.loopback(family)
         return CIDR(base: address, prefixLength: family == .ipv4 ? 8 : 128) ?? CIDR(address)
     }

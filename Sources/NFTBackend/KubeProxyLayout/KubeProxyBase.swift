@@ -179,14 +179,6 @@ extension NFTField {
     ]
 }
 
-extension CIDR {
-    /// 127.0.0.0/8 or ::1.
-    fileprivate static func loopback(_ family: IPFamily) -> CIDR {
-        let address = CIDR(.loopback(family))
-        return family == .ipv4 ? CIDR(base: address.base, prefixLength: 8) ?? address : address
-    }
-}
-
 extension NodePlan.LocalDetector {
     /// A match for this cluster's pods, or for all others; nil if nothing tells them apart.
     func match(isNot: Bool) -> NFTStatement? {

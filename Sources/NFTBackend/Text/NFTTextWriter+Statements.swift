@@ -20,7 +20,8 @@ extension NFTTextWriter {
         case .matchAddress(let field, let cidr, let isNot):
             write(field, family: family)
             write(isNot ? " != " : " ")
-            if cidr.prefixLength == cidr.family.bitWidth { write(cidr.base) } else { write(cidr) }
+            // kube-proxy writes the one address of loopback as such, and a range of one pod as a range.
+            if cidr == .loopback(.ipv6) { write(cidr.base) } else { write(cidr) }
         case .matchAddresses(let field, let cidrs, let addresses, let isNot):
             write(field, family: family)
             write(isNot ? " != { " : " { ")

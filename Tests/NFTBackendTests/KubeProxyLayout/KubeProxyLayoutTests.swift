@@ -66,6 +66,23 @@ struct KubeProxyLayoutTests {
         }
     }
 
+    @Test("writes pods' ranges of one address as ranges, and the one address of loopback as such")
+    func rangesOfOne() throws {
+        for (family, range) in [(IPFamily.ipv4, "10.180.1.1/32"), (.ipv6, "fd00:10:180::1/128")] {
+            var configuration = ProxyConfiguration()
+            configuration.clusterCIDRs = [try #require(CIDR(range))]
+            let node = NodePlan(
+                configuration, mode: .nftables, family: family, nodeName: "node1", node: nil,
+                facts: HostFacts(of: nil))
+            let table = KubeProxyLayout.ruleset(node: node, plans: [], serviceRanges: []).table
+            var writer = NFTTextWriter()
+            writer.write(table, elements: [])
+            let text = String(decoding: writer.text, as: UTF8.self)
+            #expect(text.contains("saddr != \(range) "))
+            #expect(text.contains(family == .ipv4 ? "daddr != 127.0.0.0/8" : "daddr != ::1 "))
+        }
+    }
+
     @Test("drops what goes to any range of the family, in the order of their texts and each once")
     func ranges() throws {
         let ranges = try ["172.30.0.0/16", "fd00::/112", "10.96.0.0/12", "172.30.0.0/16"].map {
