@@ -1,7 +1,12 @@
+extension VirtualServer {
+    /// An entry that tells of a virtual server.
+    package typealias Place = (set: IPSet, entry: IPSetEntry)
+}
+
 extension VirtualServer.Key {
     /// Where a virtual server for a node port stands among the sets. A set of ports is one of TCP or UDP to the rule that
     /// asks it.
-    package var asNodePort: (set: IPSet, entry: IPSetEntry) {
+    package var asNodePort: VirtualServer.Place {
         switch `protocol` {
         case .tcp: (.tcpNodePorts, .port(port))
         case .udp: (.udpNodePorts, .port(port))
@@ -10,9 +15,12 @@ extension VirtualServer.Key {
     }
 
     /// Where a virtual server may stand among the sets, whatever it is for.
-    package var places: [(set: IPSet, entry: IPSetEntry)] {
+    package var places: [VirtualServer.Place] {
         [asNodePort] + IPSet.ofServers.map { ($0, .addressAndPort(self)) }
     }
+
+    /// Those of them that name its address too.
+    package var placesByAddress: [VirtualServer.Place] { places.filter { $0.entry == .addressAndPort(self) } }
 }
 
 extension IPSet {

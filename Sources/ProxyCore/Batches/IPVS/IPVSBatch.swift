@@ -59,7 +59,10 @@ public struct IPVSKernelState: Hashable, Sendable {
     }
 
     /// True for a virtual server that ipvs mode has made, ours or a kube-proxy's: one whose address is on
-    /// `kube-ipvs0`, or one of a node's address that is in a set of virtual servers, or its port in one of node ports.
+    /// `kube-ipvs0`, or is with its port in a set of services, or one of the node's with a port in a set of node ports.
+    ///
+    /// A node port stays behind at an address that the node has lost while nobody looked. Such a one is known by its
+    /// real servers, which are all among those of another virtual server that is ours.
     ///
     /// - Parameters:
     ///   - nodeAddresses: those that the node has without `kube-ipvs0`.
@@ -68,8 +71,19 @@ public struct IPVSKernelState: Hashable, Sendable {
         _ key: VirtualServer.Key, nodeAddresses: Set<IPAddress>, excluding excluded: [CIDR]
     ) -> Bool {
         guard !excluded.contains(where: { $0.contains(key.address) }) else { return false }
-        if addresses?.contains(key.address) == true { return true }
-        guard nodeAddresses.contains(key.address) else { return false }
-        return key.places.contains { sets[$0.set]?.entries.contains($0.entry) == true }
+        if isNamed(key) { return true }
+        guard has(key.asNodePort) else { return false }
+        if nodeAddresses.contains(key.address) { return true }
+        guard let realServers = servers[key]?.realServers.keys, !realServers.isEmpty else { return false }
+        return servers.contains { other, server in
+            other.protocol == key.protocol && realServers.allSatisfy { server.realServers[$0] != nil }
+                && (isNamed(other) || nodeAddresses.contains(other.address) && has(other.asNodePort))
+        }
     }
+
+    private func isNamed(_ key: VirtualServer.Key) -> Bool {
+        addresses?.contains(key.address) == true || key.placesByAddress.contains(where: has)
+    }
+
+    private func has(_ place: VirtualServer.Place) -> Bool { sets[place.set]?.entries.contains(place.entry) == true }
 }
