@@ -111,14 +111,10 @@ extension KernelNode {
 extension KernelTests {
     @Suite("Mending", .kernel("iptables-legacy", "iptables-nft", "ip6tables-legacy", "ip6tables-nft", "bash"))
     struct MendingTests {
-        private func batch(_ cluster: String, _ family: IPFamily) throws -> IPTablesBatch {
-            try #require(RestoreFile.all(family).first { $0.cluster.hasPrefix(cluster + "/") }).batch
-        }
-
         @Test("after any damage the state is that of a first commit", arguments: KernelCase.all)
         func asAtFirst(_ kernelCase: KernelCase) async throws {
             let node = try await KernelNode(kernelCase)
-            let batch = try batch("loadbalancer-source-ranges", kernelCase.family)
+            let batch = try GoldenCase.named("loadbalancer-source-ranges").batch(kernelCase.family)
             _ = try await node.applier.apply(batch)
             let first = try node.rules()
             for damage in Damage.inPlace + Damage.reordering {
@@ -135,7 +131,7 @@ extension KernelTests {
         @Test("a table flushed, or all, is as at first, and policies stay", arguments: KernelCase.all)
         func flushed(_ kernelCase: KernelCase) async throws {
             let node = try await KernelNode(kernelCase)
-            let batch = try batch("loadbalancer-source-ranges", kernelCase.family)
+            let batch = try GoldenCase.named("loadbalancer-source-ranges").batch(kernelCase.family)
             try node.restore("*filter\n:FORWARD DROP [0:0]\nCOMMIT\n")
             _ = try await node.applier.apply(batch)
             let first = try node.rules()
@@ -158,7 +154,7 @@ extension KernelTests {
             var foreign = try node.foreign()
             #expect(foreign.contains { $0.hasPrefix(":FORWARD DROP [") })
             #expect(foreign.count { $0.hasPrefix("[") && !$0.hasPrefix("[0:0]") } > 5)
-            let batch = try batch("loadbalancer-source-ranges", kernelCase.family)
+            let batch = try GoldenCase.named("loadbalancer-source-ranges").batch(kernelCase.family)
             _ = try await node.applier.apply(batch)
             #expect(try node.foreign() == foreign, "after the first commit")
             try node.restore(

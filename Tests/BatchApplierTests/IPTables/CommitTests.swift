@@ -7,11 +7,8 @@ import Testing
 extension KernelTests {
     @Suite("Commits to a kernel", .kernel("iptables-legacy", "iptables-nft", "ip6tables-legacy", "ip6tables-nft"))
     struct CommitTests {
-        @Test(
-            "every golden cluster is accepted, stays as it is when repeated, and gives way to the next",
-            .enabled(if: isCI || !RestoreFile.all(.ipv4).isEmpty, "needs golden clusters"))
+        @Test("every golden cluster is accepted, stays as it is when repeated, and gives way to the next")
         func goldenClusters() async throws {
-            try #require(!RestoreFile.all(.ipv4).isEmpty, "golden clusters are there")
             try await withThrowingTaskGroup(of: Void.self) { group in
                 for kernelCase in KernelCase.all { group.addTask { try await goldenClusters(kernelCase) } }
                 try await group.waitForAll()
@@ -20,19 +17,20 @@ extension KernelTests {
 
         private func goldenClusters(_ kernelCase: KernelCase) async throws {
             let node = try await KernelNode(kernelCase)
-            for file in RestoreFile.all(kernelCase.family) {
-                let name: Comment = "\(file.cluster), \(kernelCase.testDescription)"
-                let first = try await node.applier.apply(file.batch)
+            for golden in GoldenCase.all {
+                let name: Comment = "\(golden.testDescription), \(kernelCase.testDescription)"
+                let batch = try golden.batch(kernelCase.family)
+                let first = try await node.applier.apply(batch)
                 #expect(first.warnings == [], name)
                 let state = try await node.applier.read([.filter, .nat])
                 for table in [IPTablesBatch.TableName.filter, .nat] {
-                    let declared = file.batch.declaredChains(table)
+                    let declared = batch.declaredChains(table)
                     let present = Set(try #require(state[table.rawValue]).chains.map(\.name))
                     #expect(declared.subtracting(present) == [], name)
                     let owned = present.filter { chain in servicePrefixes.contains { chain.hasPrefix($0) } }
                     #expect(owned.subtracting(declared) == [], "stale chains are gone: \(name)")
                 }
-                let second = try await node.applier.apply(file.batch)
+                let second = try await node.applier.apply(batch)
                 #expect(second.insertedJumps == [] && second.removedChains == [], name)
                 let again = try await node.applier.read([.filter, .nat])
                 for table in [IPTablesBatch.TableName.filter, .nat] {

@@ -1,5 +1,5 @@
-import Foundation
 import ProxyCore
+import TestSupport
 import Testing
 
 /// The chains of one service or endpoint.
@@ -83,32 +83,12 @@ extension IPTablesBatch {
     }
 }
 
-/// A cluster's expected input for iptables-restore.
-struct RestoreFile: Sendable {
-    let cluster: String
-    let batch: IPTablesBatch
-
-    /// All clusters of `golden/`, and of the folder that SWITCHYARD_ORACLE names.
-    static func all(_ family: IPFamily) -> [RestoreFile] {
-        let top = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-            .deletingLastPathComponent()
-        let other = ProcessInfo.processInfo.environment["SWITCHYARD_ORACLE"].map { URL(fileURLWithPath: $0) }
-        let folders = [top.appendingPathComponent("golden")] + (other.map { [$0] } ?? [])
-        return folders.flatMap { folder -> [RestoreFile] in
-            let names = FileManager.default.enumerator(atPath: folder.path)?.compactMap { $0 as? String } ?? []
-            return names.filter { $0.hasSuffix("/iptables.\(family.shortName).restore") }.sorted().compactMap {
-                name -> RestoreFile? in
-                guard let text = try? String(contentsOf: folder.appendingPathComponent(name), encoding: .utf8)
-                else { return nil }
-                return RestoreFile(cluster: name, text: text, family)
-            }
-        }
-    }
-
-    private init?(cluster: String, text: String, _ family: IPFamily) {
-        self.cluster = cluster
-        let tables = text.split(separator: "COMMIT\n", omittingEmptySubsequences: true).map { $0 + "COMMIT\n" }
-        guard tables.count == 2 else { return nil }
-        batch = IPTablesBatch(family, filter: String(tables[0]), nat: String(tables[1]))
+extension GoldenCase {
+    /// The expected input for iptables-restore.
+    func batch(_ family: IPFamily) throws -> IPTablesBatch {
+        let bytes = try #require(expected("iptables.\(family.shortName).restore"))
+        let tables = String(decoding: bytes, as: UTF8.self).split(separator: "COMMIT\n").map { $0 + "COMMIT\n" }
+        try #require(tables.count == 2)
+        return IPTablesBatch(family, filter: String(tables[0]), nat: String(tables[1]))
     }
 }
