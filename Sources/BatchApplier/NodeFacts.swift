@@ -34,10 +34,16 @@ public struct NodeFacts: Hashable, Sendable {
     }
 
     /// The name that the kernel has for this host, as it is: no resolver is asked (uname(2)).
-    public static func hostName() -> String {
+    public static func hostName() -> String { name(\.nodename) }
+
+    /// Such as `6.1.0-18-amd64` (uname(2)).
+    public static func kernelRelease() -> String { name(\.release) }
+
+    /// Empty where the kernel does not say.
+    private static func name<Characters>(_ part: KeyPath<utsname, Characters>) -> String {
         var name = utsname()
         guard uname(&name) == 0 else { return "" }
-        return withUnsafeBytes(of: name.nodename) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+        return withUnsafeBytes(of: name[keyPath: part]) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
     }
 
     /// The addresses of all interfaces of this process's network namespace, in the kernel's order.
@@ -79,7 +85,7 @@ extension HostFacts {
         let own = node.addresses.filter { $0.interface != ServiceDevice.kubeProxyName }
         self.init(
             addresses: own.map(\.address), conntrackIsLiberal: node.conntrackIsLiberal,
-            masqueradesRandomly: node.masqueradesRandomly)
+            masqueradesRandomly: node.masqueradesRandomly, kernelRelease: NodeFacts.kernelRelease())
     }
 }
 

@@ -157,16 +157,34 @@ extension IPVSFeature {
         }
     }
 
-    /// What is said of a kernel that needs another setting than it has by itself; nil for all from 5.9 on.
+    /// What is said of a kernel in which no setting mends what becomes of connections from a port that was used before;
+    /// nil for all from 4.1 on.
     ///
-    /// - Parameters:
-    ///   - release: as uname(2) has it.
-    ///   - mode: of net.ipv4.vs.conn_reuse_mode; nil where there is none (before 4.1, or without IPVS).
-    public static func reuseProblem(release: String, mode: String?) -> String? {
+    /// - Parameter release: as uname(2) has it.
+    public static func reuseProblem(release: String) -> String? {
+        guard ConnectionReuse(release: release) == .faulty else { return nil }
+        return "this kernel is older than 4.1, where connections from a port that was used before go to endpoints that "
+            + "are gone: it is better replaced"
+    }
+}
+
+/// What a kernel does with a connection from an address and port that it remembers from an earlier one
+/// (Documentation/networking/ipvs-sysctl.rst of Linux, `conn_reuse_mode`).
+enum ConnectionReuse {
+    case faulty
+    /// As net.ipv4.vs.conn_reuse_mode says, and each way has a fault: such connections wait for a second, or with 0 go
+    /// where the earlier one went. Of the two kube-proxy takes 0.
+    case bySetting
+    case sound
+
+    /// - Parameter release: as uname(2) has it; one that is not known is taken for new.
+    init(release: String) {
         let numbers = release.split { !$0.isNumber }.prefix(2).compactMap { Int($0) }
-        guard numbers.count == 2, (numbers[0], numbers[1]) < (5, 9), mode != "0" else { return nil }
-        let advice = mode == nil ? "it is better replaced" : "set net.ipv4.vs.conn_reuse_mode to 0"
-        return "this kernel is older than 5.9, where connections from a port that was used before wait for a second or "
-            + "go to endpoints that are gone: \(advice)"
+        guard numbers.count == 2 else {
+            self = .sound
+            return
+        }
+        let version = (numbers[0], numbers[1])
+        self = version < (4, 1) ? .faulty : version < (5, 9) ? .bySetting : .sound
     }
 }

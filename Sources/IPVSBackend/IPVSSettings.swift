@@ -12,12 +12,14 @@ public struct IPVSSettings: Hashable, Sendable {
     public var excludedRanges: [CIDR]
     /// True if the node is not to answer for the addresses of `kube-ipvs0` where it is asked who has them (ARP).
     public var isARPStrict: Bool
+    /// True in kernels that have to be told to serve connections from a port that was used before at once.
+    public var setsReuseMode: Bool
     /// Nil where the configuration has none.
     public var timeouts: IPVSTimeouts?
     /// After which time a TCP endpoint that goes is deleted though it has connections; nil waits for their end.
     public var drainTimeout: Duration?
 
-    /// - Parameter facts: the node's addresses, without those of `kube-ipvs0`.
+    /// - Parameter facts: the addresses without those of `kube-ipvs0`.
     public init(
         _ node: NodePlan, _ configuration: ProxyConfiguration.IPVS, facts: HostFacts, drainTimeout: Duration? = nil
     ) {
@@ -29,6 +31,7 @@ public struct IPVSSettings: Hashable, Sendable {
         nodePortAddresses = node.nodePortAddresses(among: addresses).sorted { $0.description < $1.description }
         excludedRanges = configuration.excludeCIDRs
         isARPStrict = configuration.strictARP
+        setsReuseMode = ConnectionReuse(release: facts.kernelRelease) == .bySetting
         // Zero keeps the kernel's value.
         func seconds(_ time: Duration) -> Int? { time > .zero ? max(1, Int(time.components.seconds)) : nil }
         let wanted = IPVSTimeouts(

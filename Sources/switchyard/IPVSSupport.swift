@@ -1,5 +1,4 @@
 import BatchApplier
-import Foundation
 import IPVSBackend
 import ProxyCore
 
@@ -22,16 +21,7 @@ extension NodeSupport {
         } catch {
             return .unknown(error.sentence)
         }
-        missing += [reuseProblem()].compactMap(\.self)
+        missing += [IPVSFeature.reuseProblem(release: NodeFacts.kernelRelease())].compactMap(\.self)
         return .known(present: present, missing: missing)
-    }
-
-    private static func reuseProblem() -> String? {
-        let path = "/proc/sys/net/ipv4/vs/conn_reuse_mode"
-        let mode = FileManager.default.contents(atPath: path).map { String(decoding: $0, as: UTF8.self) }
-        let release = FileManager.default.contents(atPath: "/proc/sys/kernel/osrelease") ?? Data()
-        return IPVSFeature.reuseProblem(
-            release: String(decoding: release, as: UTF8.self),
-            mode: mode?.trimmingCharacters(in: .whitespacesAndNewlines))
     }
 }

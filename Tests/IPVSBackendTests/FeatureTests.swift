@@ -43,13 +43,21 @@ struct IPVSFeatureTests {
         }
     }
 
-    @Test("is a setting in kernels before 5.9", arguments: ["5.8.18-generic", "4.19.0", "3.10.0-1160.el7.x86_64"])
-    func reuse(_ release: String) {
-        #expect(IPVSFeature.reuseProblem(release: release, mode: "1")?.contains("conn_reuse_mode to 0") == true)
-        #expect(IPVSFeature.reuseProblem(release: release, mode: nil)?.hasSuffix("it is better replaced") == true)
-        #expect(IPVSFeature.reuseProblem(release: release, mode: "0") == nil)
-        for newer in ["5.9.0", "5.10.1", "6.1.0", "nonsense"] {
-            #expect(IPVSFeature.reuseProblem(release: newer, mode: "1") == nil)
-        }
+    @Test(
+        "connections from a used port: kernels from 4.1 to 5.8 are told what to do, and older ones are named",
+        arguments: [
+            ("3.10.0-1160.el7.x86_64", true, false), ("4.0.9", true, false), ("4.1.0", false, true),
+            ("4.19.0", false, true), ("5.8.18-generic", false, true), ("5.9.0", false, false), ("5.10.1", false, false),
+            ("6.1.0", false, false), ("nonsense", false, false), ("", false, false),
+        ])
+    func reuse(_ release: String, isNamed: Bool, isTold: Bool) {
+        #expect((IPVSFeature.reuseProblem(release: release) != nil) == isNamed)
+        let facts = HostFacts(
+            addresses: [], conntrackIsLiberal: false, masqueradesRandomly: true, kernelRelease: release)
+        let plan = NodePlan(
+            ProxyConfiguration(), mode: .ipvs, family: .ipv4, nodeName: "node1", node: nil, facts: facts)
+        let rules = IPVSTable(IPVSSettings(plan, ProxyConfiguration().ipvs, facts: facts)).rules()
+        let mode = IPTablesBatch.Sysctl(path: "net/ipv4/vs/conn_reuse_mode", value: "0")
+        #expect(rules.sysctls.contains(mode) == isTold)
     }
 }

@@ -22,6 +22,7 @@ extension IPVSTable {
             // Clients of a real server that is gone, or that gets no new connections, are sent to another.
             ("vs/expire_nodest_conn", "1"), ("vs/expire_quiescent_template", "1"), ("ip_forward", "1"),
         ]
+        if settings.setsReuseMode { values.append(("vs/conn_reuse_mode", "0")) }
         if settings.isARPStrict { values += [("conf/all/arp_ignore", "1"), ("conf/all/arp_announce", "2")] }
         return values.map { .init(path: "net/ipv4/\($0)", value: $1) }
     }

@@ -6,11 +6,16 @@ public struct HostFacts: Hashable, Sendable {
     public var conntrackIsLiberal: Bool
     /// True if `MASQUERADE --random-fully` is known: iptables 1.6.2 and later.
     public var masqueradesRandomly: Bool
+    /// Such as `6.1.0-18-amd64` (uname(2)); empty where it is not known.
+    public var kernelRelease: String
 
-    public init(addresses: [IPAddress], conntrackIsLiberal: Bool, masqueradesRandomly: Bool) {
+    public init(
+        addresses: [IPAddress], conntrackIsLiberal: Bool, masqueradesRandomly: Bool, kernelRelease: String = ""
+    ) {
         self.addresses = addresses
         self.conntrackIsLiberal = conntrackIsLiberal
         self.masqueradesRandomly = masqueradesRandomly
+        self.kernelRelease = kernelRelease
     }
 
     /// What is taken for granted about a node that only its Node object tells of.
