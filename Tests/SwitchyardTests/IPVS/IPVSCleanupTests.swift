@@ -72,6 +72,22 @@ struct IPVSCleanupTests {
         #expect(!(try listing()).contains("kube-ipvs0"))
     }
 
+    @Test("finds node ports at an address that the node has lost, at cleanup and when it applies again")
+    func lostAddress() throws {
+        for takesAway in [{ try node.cleanup([]) }, { try node.apply("nodeport", mode: "ipvs") }] {
+            #expect(try node.apply("nodeport", mode: "ipvs").status == 0)
+            #expect(try listing().contains("-A -t 192.168.0.2:"))
+            let move = "addr del 192.168.0.2/32 dev lo\naddr add 192.168.0.9/32 dev lo\n"
+            try node.namespace.require(["ip", "-batch", "-"], input: move)
+            let result = try takesAway()
+            #expect(result.status == 0, "\(result.errors)")
+            #expect(!(try listing()).contains("-A -t 192.168.0.2:"))
+            let back = "addr del 192.168.0.9/32 dev lo\naddr add 192.168.0.2/32 dev lo\n"
+            try node.namespace.require(["ip", "-batch", "-"], input: back)
+        }
+        #expect(try node.cleanup([]).status == 0)
+    }
+
     @Test("leaves excluded ranges, a device that is no dummy, and sets that others use")
     func foreign() throws {
         #expect(try node.apply("nodeport", mode: "ipvs").status == 0)
