@@ -43,6 +43,22 @@ struct IPVSFeatureTests {
         }
     }
 
+    @Test("is tried by a rule that has it, if it is of rules")
+    func rules() {
+        for feature in Self.features {
+            guard case .rule(let table, let rule) = feature.step else {
+                #expect(!feature.isOfRules, "\(feature)")
+                continue
+            }
+            switch feature {
+            case .table(let own): #expect(table == own && rule == "")
+            case .match(let match): #expect(rule.hasPrefix("-m \(match.rawValue) "), "\(rule)")
+            case .target(let target): #expect("\(rule) ".contains("-j \(target.rawValue) "), "\(rule)")
+            default: Issue.record("\(feature)")
+            }
+        }
+    }
+
     @Test("is a setting in kernels before 5.9", arguments: ["5.8.18-generic", "4.19.0", "3.10.0-1160.el7.x86_64"])
     func reuse(_ release: String) {
         #expect(IPVSFeature.reuseProblem(release: release, mode: "1")?.contains("conn_reuse_mode to 0") == true)
