@@ -43,6 +43,22 @@ struct IPVSFeatureTests {
         }
     }
 
+    @Test("is tried by a rule that has it, if it is of rules")
+    func rules() {
+        for feature in Self.features {
+            guard case .rule(let table, let rule) = feature.step else {
+                #expect(!feature.isOfRules, "\(feature)")
+                continue
+            }
+            switch feature {
+            case .table(let own): #expect(table == own && rule == "")
+            case .match(let match): #expect(rule.hasPrefix("-m \(match.rawValue) "), "\(rule)")
+            case .target(let target): #expect("\(rule) ".contains("-j \(target.rawValue) "), "\(rule)")
+            default: Issue.record("\(feature)")
+            }
+        }
+    }
+
     @Test(
         "connections from a used port: kernels from 4.1 to 5.8 are told what to do, and older ones are named",
         arguments: [

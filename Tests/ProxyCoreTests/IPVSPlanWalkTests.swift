@@ -68,6 +68,14 @@ struct IPVSPlanWalkTests {
         }
     }
 
+    @Test("an endpoint of the node itself sees clients as they are, and the node masqueraded")
+    func endpointOfNode() throws {
+        var cluster = cluster
+        cluster.endpoints = [node: "node1"]
+        #expect(try cluster.end(client, externalIP, 80) == "\(node):8080")
+        #expect(try cluster.end(node, externalIP, 80) == "\(node):8080 masqueraded")
+    }
+
     @Test("source ranges drop others, with endpoints or without, and the node where it asks from the IP itself")
     func sourceRanges() throws {
         var cluster = cluster

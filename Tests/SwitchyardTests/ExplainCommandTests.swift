@@ -51,6 +51,9 @@ private struct Walk: CustomTestStringConvertible, Sendable {
             "ipvs-no-endpoints.txt", "external-ips-no-endpoints", "--from", "203.0.113.5", "--to", "192.168.99.11:80",
             "--mode", "ipvs"),
         Walk("ipvs-wrong-port.txt", "affinity", "--from", "192.168.0.2", "--to", "172.30.1.1:81", "--mode", "ipvs"),
+        Walk(
+            "ipvs-ipv6.txt", "dual-stack", "--from", "2001:db8:cafe::5", "--to", "[2001:db8:99::4]:80", "--mode",
+            "ipvs"),
         Walk("unknown-interface.txt", "detect-bridge", "--from", "10.180.1.200", "--to", "172.30.1.1:80"),
     ]
 }
@@ -96,6 +99,21 @@ struct ExplainCommandTests {
             input: probes)
         #expect(saved.output == expected)
         #expect(saved.errors.isEmpty)
+    }
+
+    @Test("fills in a table in ipvs mode, where virtual servers take part and every packet goes as on a host")
+    func probesOfServers() throws {
+        let golden = GoldenCase.named("loadbalancer-source-ranges")
+        let table = """
+            # source	protocol	destination	port	outcome	masquerade
+            203.0.113.5	tcp	1.2.3.4	80	10.180.0.9:8080,10.180.1.9:8080,10.180.2.9:8080	true
+            203.0.113.200	tcp	1.2.3.4	80	DROP	false
+            203.0.113.5	tcp	1.2.3.4	81	REJECT	false
+
+            """
+        let result = try explain(
+            ["-f", golden.cluster, "--config", golden.configuration, "--mode", "ipvs", "--probes", "-"], input: table)
+        #expect(result.output == table, "\(result.errors)")
     }
 
     @Test("tells apart whose rule ends a packet in a saved file")

@@ -26,6 +26,7 @@ struct IPVSCheckTests {
         let configuration = """
             apiVersion: kubeproxy.config.k8s.io/v1alpha1
             kind: KubeProxyConfiguration
+            hostnameOverride: node1
             ipvs: {scheduler: unheard}
 
             """
@@ -42,6 +43,11 @@ struct IPVSCheckTests {
                 ]
 
                 """)
+        let change = try check(
+            "--from", "iptables", "--to", "ipvs", "--family", "ipv6", "-f", GoldenCase.named("empty").cluster,
+            "--config", path)
+        #expect(change.status == 1)
+        #expect(change.output.contains("IPv6: this kernel lacks the scheduler unheard of IPVS"), "\(change)")
         let left = try namespace.require(
             ["sh", "-es"], input: "ipset list -n\nipvsadm --save\niptables-legacy-save\nip -o link show type dummy\n")
         #expect(left == "")

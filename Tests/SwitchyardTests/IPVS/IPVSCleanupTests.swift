@@ -1,4 +1,5 @@
 import Foundation
+import ProxyCore
 import TestSupport
 import Testing
 
@@ -52,7 +53,12 @@ struct IPVSCleanupTests {
                 #expect(preview.output.contains("\(family) ipvs: "), "\(preview.output)")
                 #expect(result.errors.contains("\(family) ipvs: removed "), "\(result.errors)")
             }
-            #expect(preview.output.contains("  virtual server tcp 192.168.0.2 port "), "\(preview.output)")
+            for line in [
+                "  virtual server tcp 192.168.0.2 port ", "\n  set KUBE-CLUSTER-IP\n", "\n  set KUBE-6-CLUSTER-IP\n",
+                "\n  address 172.30.1.1\n",
+            ] {
+                #expect(preview.output.contains(line), "\(preview.output)")
+            }
             #expect(preview.output.components(separatedBy: "the device kube-ipvs0").count == 2, "\(preview.output)")
             #expect(result.errors.components(separatedBy: "the device kube-ipvs0").count == 2, "\(result.errors)")
             #expect(try node.cleanup(arguments).errors.contains("there is nothing to remove"))
@@ -88,6 +94,43 @@ struct IPVSCleanupTests {
         #expect(try node.cleanup([]).status == 0)
     }
 
+    @Test("leaves all of it where another mode or a variant of iptables is named")
+    func others() throws {
+        #expect(try node.apply("dual-stack", mode: "ipvs").status == 0)
+        let before = try listing()
+        for mode in ["iptables", "nftables"] {
+            let result = try node.cleanup(["--mode", mode])
+            #expect(!result.errors.contains("removed"), "\(result.errors)")
+            #expect(try listing() == before, "\(mode)")
+        }
+        #expect(try node.cleanup(["--variant", "legacy"]).status == 0)
+        let after = try listing()
+        #expect(!after.contains("-A KUBE-"))
+        #expect(after.split(separator: "\n*")[0] == before.split(separator: "\n*")[0])
+    }
+
+    @Test("says that it may not look, rather than that there is less")
+    func rights() throws {
+        #expect(try node.apply("dual-stack", mode: "ipvs").status == 0)
+        let result = try node.namespace.run(
+            ["setpriv", "--bounding-set", "-net_admin", BuiltProducts.switchyard, "cleanup", "--mode", "ipvs"]
+                + ["--dry-run"])
+        #expect(result.status == 1 && !result.output.contains("ipvs"), "\(result.output)")
+        for family in ["IPv4", "IPv6"] {
+            #expect(result.errors.contains("error: \(family) ipvs: "), "\(result.errors)")
+        }
+    }
+
+    @Test("of a change of the mode leaves virtual servers in excluded ranges, as if they were no service's")
+    func excludedFromChange() throws {
+        #expect(try node.apply("nodeport", mode: "ipvs").status == 0)
+        try node.namespace.require(
+            ["sh", "-ec", "ipset add KUBE-CLUSTER-IP 10.99.0.1,tcp:80; ipvsadm -A -t 10.99.0.1:80 -s rr"])
+        // The configuration of that cluster excludes them.
+        #expect(try node.apply("ipvs-scheduler-mh-exclude", mode: "iptables").status == 0)
+        #expect(try node.namespace.require(["ipvsadm", "--save", "-n"]) == "-A -t 10.99.0.1:80 -s rr\n")
+    }
+
     @Test("leaves excluded ranges, a device that is no dummy, and sets that others use")
     func foreign() throws {
         #expect(try node.apply("nodeport", mode: "ipvs").status == 0)
@@ -102,6 +145,12 @@ struct IPVSCleanupTests {
         #expect(after.contains("-A -t 192.168.0.2:") && !after.contains("-A -t 172.30."), "\(after)")
         #expect(try node.namespace.require(["ipset", "list", "KUBE-CLUSTER-IP"]).contains(",tcp:"))
         #expect(!after.contains("KUBE-NODE-PORT-TCP"))
+        // What is left is no part of what was removed, and is found again.
+        let sets = IPSet.allCases.count
+        #expect(result.errors.contains(", \(sets - 1) sets,") && result.errors.contains("\(sets) sets"))
+        let again = try node.cleanup(["--dry-run"])
+        #expect(again.output == "IPv4 ipvs: 1 set\n  set KUBE-CLUSTER-IP\n")
+        #expect(!again.errors.contains("nothing to remove"), "\(again.errors)")
 
         let other = try IPVSCommandNode()
         try other.namespace.require(

@@ -2,16 +2,26 @@ import GoldenSupport
 import TestSupport
 import Testing
 
-/// What `switchyard apply` says of a kernel that lacks a module. Nothing else runs in it meanwhile.
+/// What the commands say of a kernel that lacks a module. Nothing else runs in it meanwhile.
 @Suite("Modules of ipvs mode that are missing", .insideUserModeLinux, .serialized)
 struct IPVSModuleTests {
     /// Takes modules away, and those that need them, and has the kernel not load them again while `body` runs.
     private func without(_ modules: String, _ body: () throws -> Void) throws {
+        try Command.require(["sh", "-c", "echo /bin/false >/proc/sys/kernel/modprobe"])
+        defer { restore() }
+        try takeAway(modules)
+        try body()
+    }
+
+    private func restore() {
+        _ = try? Command.run(["sh", "-c", "echo /run/modprobe >/proc/sys/kernel/modprobe; /run/modprobe ip_vs"])
+    }
+
+    private func takeAway(_ modules: String) throws {
         // A namespace is taken down beside what runs, and what it has is in use until then.
         try Command.require(
             ["sh", "-es"],
             input: """
-                echo /bin/false >/proc/sys/kernel/modprobe
                 for attempt in $(seq 100); do
                     left=$(grep -E '^(\(modules)) ' /proc/modules | cut -d' ' -f1)
                     [ -n "$left" ] || exit 0
@@ -22,12 +32,6 @@ struct IPVSModuleTests {
                 exit 1
 
                 """)
-        defer {
-            _ = try? Command.run([
-                "sh", "-c", "echo /run/modprobe >/proc/sys/kernel/modprobe; /run/modprobe ip_vs",
-            ])
-        }
-        try body()
     }
 
     private func apply(in namespace: Namespace) throws -> Command.Result {
@@ -62,5 +66,38 @@ struct IPVSModuleTests {
         }
         let result = try apply(in: namespace)
         #expect(result.status == 0, "\(result.errors)")
+    }
+
+    @Test(
+        "are found by check, and they alone",
+        arguments: [
+            (
+                "dummy|ip_set_hash_ipportip|xt_ipvs",
+                ["sets of the type hash:ip,port,ip", "dummy devices", "the match ipvs"]
+            ), ("xt_ipvs|ip_vs.*", ["IPVS, or its module ip_vs is not loaded", "the match ipvs"]),
+        ])
+    func check(_ modules: String, _ names: [String]) throws {
+        let namespace = try Namespace()
+        let check = [BuiltProducts.switchyard, "check", "--mode", "ipvs", "--variant", "legacy", "--family", "ipv4"]
+        // Loads all there are.
+        #expect(try namespace.run(check).status == 0)
+        try without(modules) {
+            let result = try namespace.run(check)
+            #expect(result.status == 1)
+            let lines = result.output.split(separator: "\n").filter { $0.contains(" lacks ") }
+            #expect(lines.count == names.count, "\(result)")
+            for (line, name) in zip(lines, names) { #expect(line.contains(" lacks \(name) ("), "\(line)") }
+            #expect(!result.output.contains("has everything"), "\(result)")
+        }
+    }
+
+    @Test("are not loaded by a cleanup, which has nothing to do without them")
+    func cleanup() throws {
+        let namespace = try Namespace()
+        defer { restore() }
+        try takeAway("xt_set|xt_ipvs|ip_set.*|ip_vs.*")
+        let result = try namespace.run([BuiltProducts.switchyard, "cleanup", "--mode", "ipvs", "--variant", "legacy"])
+        #expect(result.status == 0, "\(result.errors)")
+        #expect(try Command.run(["grep", "-E", "^(ip_set|ip_vs)", "/proc/modules"]).output == "")
     }
 }

@@ -79,4 +79,25 @@ struct IPVSExplainTests {
             #expect(output.contains(words), "\(output)")
         }
     }
+
+    @Test("follows what is there where no cluster is given, in either family")
+    func foreign() throws {
+        let namespace = try Namespace()
+        let commands = ["link add kube-ipvs0 type dummy", "addr add 2001:db8::80/128 dev kube-ipvs0"]
+        try namespace.require(["ip", "-batch", "-"], input: commands.joined(separator: "\n") + "\n")
+        let servers = """
+            -A -t [2001:db8::80]:80 -s wrr
+            -a -t [2001:db8::80]:80 -r [fd00::1]:8080 -m -w 3
+            -a -t [2001:db8::80]:80 -r [fd00::2]:8080 -m -w 1
+
+            """
+        try namespace.require(["ipvsadm", "--restore"], input: servers)
+        let output = try namespace.require([
+            BuiltProducts.switchyard, "explain", "--live", "--mode", "ipvs", "--variant", "legacy", "--from",
+            "2001:db8:cafe::5", "--to", "[2001:db8::80]:80",
+        ])
+        #expect(
+            output.contains("It goes to one of 2 endpoints: [fd00::1]:8080 (75 %), [fd00::2]:8080 (25 %). "),
+            "\(output)")
+    }
 }

@@ -15,6 +15,8 @@ extension ModeChangeLab {
                 """
                 ipvsadm --save -n | sed 's/^/ipvs /'
                 ipset list -n | sed 's/^/set /'
+                (ip route show table local; ip -6 route show table local) |
+                    grep -E 'kube-ipvs0|proto static' | sed 's/^/route /'
                 ip -o link | grep kube-ipvs0 | sed 's/^/link /'
                 nft list tables 2>/dev/null | sed 's/^/nft /'
                 nfacct list 2>/dev/null | sed 's/^/nfacct /'
@@ -32,7 +34,7 @@ extension ModeChangeLab {
     private func isLeftover(_ line: String, _ serving: Serving) -> Bool {
         let words = line.split(separator: " ").map(String.init)
         switch words.first {
-        case "ipvs", "link", "set": return serving.mode != "ipvs"
+        case "ipvs", "link", "route", "set": return serving.mode != "ipvs"
         case "nfacct": return serving.mode != "iptables"
         case "nft" where words.count == 4 && words[1] == "table":
             return serving.mode != "nftables" && ["switchyard", "kube-proxy"].contains(words[3])

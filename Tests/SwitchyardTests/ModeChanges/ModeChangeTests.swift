@@ -17,8 +17,14 @@ struct IPVSModeChangeTests {
         }
         // Nothing is left but what the open connections need.
         #expect(report.contains("2 virtual servers, 7 sets and 1 address stay for 3 open connections"), "\(report)")
-        let kept = try lab.leftovers(servedIn: .iptables).filter { $0.hasPrefix("ipvs -A") }
-        #expect(kept.count == 2, "\(kept)")
+        let kept = try lab.leftovers(servedIn: .iptables)
+        #expect(kept.filter { $0.hasPrefix("ipvs -A") }.count == 2, "\(kept)")
+        // They get no new connections, and those of the node itself begin from an address that stays.
+        let servers = kept.filter { $0.hasPrefix("ipvs -a") }
+        #expect(servers.count == 2 && servers.allSatisfy { $0.hasSuffix(" -w 0") }, "\(kept)")
+        let routes = kept.filter { $0.hasPrefix("route local ") }
+        let source = " src \(TrafficCluster.node.addresses[0])"
+        #expect(routes.count == 1 && routes.allSatisfy { $0.contains(source) }, "\(kept)")
         for answer in answers {
             #expect(Set(answer) == ["web-2"] && answer.count > 20, "\(answer)")
         }
