@@ -14,7 +14,7 @@ protocol FamilyKernel: Actor {
     /// Commits all batches, or fails at one.
     func commit(_ work: SyncWork<Renderer.Batch>) async throws(SyncFailure) -> CommitReport<Renderer.Refusal>
     /// Compares everything with what was committed last, beside the syncs.
-    func check(_ audit: Renderer.Audit) async -> CheckOutcome
+    func check(_ audit: Renderer.Audit) async throws -> CheckOutcome
     /// How often `look` is worth its cost; nil where only checks notice what others do.
     nonisolated var lookPeriod: Duration? { get }
     /// Looks at little cost whether somebody else has changed what is ours; what a commit has changed meanwhile is not
@@ -56,7 +56,7 @@ struct Damage: Hashable, Sendable {
 enum CheckOutcome: Sendable {
     /// In the middle of a commit there is no state that the kernel could be compared with.
     case busy
-    /// It could not be read, or a full commit came between: nothing can be said.
+    /// A commit came between: nothing can be said.
     case nothingKnown
     case compared([Damage])
 }

@@ -171,7 +171,7 @@ extension FamilyLoop {
             schedule.postponeCheck(at: .now)
             return
         }
-        switch await kernel.check(audit) {
+        switch await outcome(of: audit) {
         case .busy: schedule.postponeCheck(at: .now)
         case .nothingKnown: schedule.checkSkipped(at: .now, took: .now - start)
         case .compared(let damage):
@@ -182,6 +182,16 @@ extension FamilyLoop {
             schedule.checkEnded(at: .now, took: .now - start, foundDamage: !damage.isEmpty)
             noteEndOfContest()
             if !damage.isEmpty { mend(damage, byCheck: true) }
+        }
+    }
+
+    private func outcome(of audit: Kernel.Renderer.Audit) async -> CheckOutcome {
+        do {
+            return try await kernel.check(audit)
+        } catch {
+            // What the end of the daemon has cut off is no failure.
+            if !Task.isCancelled { logger.warning("the rules could not be checked: \(error)") }
+            return .nothingKnown
         }
     }
 }

@@ -22,6 +22,7 @@ import ProxyCore
 ///     device-fill COUNT
 ///     device-list|device-count FAMILY
 ///     elsewhere
+///     retire                               what a kube-proxy has left, both families at the same time
 struct Commands {
     private let servers = IPVSApplier()
     private let sets = IPSetApplier()
@@ -109,6 +110,11 @@ struct Commands {
             return Self.lines(failures) + ["# \(addresses.count) addresses in \(clock.now - start)"]
         case "device-count": return ["\(try await device.list(try Words.family(words, 1)).count) addresses"]
         case "device-list": return try await device.list(try Words.family(words, 1)).map(\.description).sorted()
+        case "retire":
+            let cleaner = IPVSCleaner()
+            async let first = cleaner.retire(.ipv4)
+            async let second = cleaner.retire(.ipv6)
+            return try await (first.failures + second.failures)
         case "elsewhere": return device.addressesElsewhere().map { "\($0.key) \($0.value)" }.sorted()
         default: throw Words.Missing("known command")
         }

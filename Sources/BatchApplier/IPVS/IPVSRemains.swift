@@ -169,7 +169,7 @@ extension IPVSCleaner {
         if try await device.exists() {
             state.addresses = try await device.list(family)
             remains.hasDevice = true
-            remains.sharesDevice = !(try await device.list(family == .ipv4 ? .ipv6 : .ipv4).isEmpty)
+            remains.sharesDevice = try await isDeviceShared(with: family)
         }
         remains.addresses = state.addresses ?? []
         if !Self.lacks("/sys/module/ip_set", of: "/sys/module") {
@@ -187,6 +187,10 @@ extension IPVSCleaner {
             state.isOurs($0.key, nodeAddresses: nodeAddresses, excluding: excluded)
         }
         return remains
+    }
+
+    private func isDeviceShared(with family: IPFamily) async throws(IPVSError) -> Bool {
+        !(try await device.list(family == .ipv4 ? .ipv6 : .ipv4)).isEmpty
     }
 
     /// True where a part of the kernel is not there. To ask the kernel itself would load its module.
@@ -226,7 +230,12 @@ extension IPVSCleaner {
                 report.failures.append(failure.error.sentence)
             }
         }
-        if report.removed.takesDevice { try await device.remove() }
+        if report.removed.hasDevice {
+            // Where both families are cleaned beside each other, each finds the addresses of the other; the last to
+            // delete its own finds none.
+            report.removed.sharesDevice = try await isDeviceShared(with: found.family)
+            if report.removed.takesDevice { try await device.remove() }
+        }
         await destroySets(&report)
         return report
     }

@@ -112,28 +112,17 @@ extension SyncFailure {
 // MARK: - Check
 
 extension IPTablesKernel {
-    func check(_ audit: RuleAudit) async -> CheckOutcome {
+    func check(_ audit: RuleAudit) async throws -> CheckOutcome {
         guard !isCommitting else { return .busy }
         writtenSinceCheck = WrittenChains()
-        let report = await compare(audit)
-        let written = writtenSinceCheck
-        writtenSinceCheck = nil
-        guard let report, written?.isEverything == false else { return .nothingKnown }
-        return .compared(report.damage)
-    }
-
-    private func compare(_ audit: RuleAudit) async -> AuditReport? {
-        do {
-            // A second or so of work in a large cluster, which no sync waits for.
-            let reading = try await tables.save([.filter, .nat], into: AuditReading(audit: audit)) { reading, piece in
-                reading.take(piece)
-            }
-            if let failure = reading.failure { throw failure }
-            return try reading.audit.finish(skipping: writtenSinceCheck?.chains ?? [])
-        } catch {
-            logger.warning("the rules could not be checked: \(error)")
-            return nil
+        defer { writtenSinceCheck = nil }
+        // A second or so of work in a large cluster, which no sync waits for.
+        let reading = try await tables.save([.filter, .nat], into: AuditReading(audit: audit)) { reading, piece in
+            reading.take(piece)
         }
+        if let failure = reading.failure { throw failure }
+        guard let written = writtenSinceCheck, !written.isEverything else { return .nothingKnown }
+        return .compared(try reading.audit.finish(skipping: written.chains).damage)
     }
 }
 

@@ -120,19 +120,14 @@ extension SyncFailure {
 // MARK: - Check
 
 extension IPVSKernel {
-    func check(_ audit: IPVSTable) async -> CheckOutcome {
+    func check(_ audit: IPVSTable) async throws -> CheckOutcome {
         guard !isCommitting else { return .busy }
         let commits = commitCount
-        do {
-            let found = try await observer.list(family)
-            let saved = try await observer.savedRules()
-            guard commits == commitCount else { return .nothingKnown }
-            let damage = try await Self.damage(found, saved, audit, family)
-            return commits == commitCount ? .compared(damage) : .nothingKnown
-        } catch {
-            logger.warning("the virtual servers could not be checked: \(error)")
-            return .nothingKnown
-        }
+        let found = try await observer.list(family)
+        let saved = try await observer.savedRules()
+        guard commits == commitCount else { return .nothingKnown }
+        let damage = try await Self.damage(found, saved, audit, family)
+        return commits == commitCount ? .compared(damage) : .nothingKnown
     }
 
     // Beside the actor, which commits meanwhile.

@@ -108,31 +108,26 @@ extension NFTablesKernel {
         return try await tables.commit(batch, after: nil)
     }
 
-    func check(_ audit: SharedMapsTable) async -> CheckOutcome {
+    func check(_ audit: SharedMapsTable) async throws -> CheckOutcome {
         guard !isCommitting else { return .busy }
         let commits = commitCount
-        do throws(NFTablesError) {
-            guard var found = try await read(.digested) else { return .compared([.noTable]) }
+        guard var found = try await read(.digested) else { return .compared([.noTable]) }
+        guard commits == commitCount else { return .nothingKnown }
+        var damage: [Damage]
+        let elements = await Self.differingElements(found.table, audit)
+        if elements.isEmpty {
+            damage = await Self.damage(found.table, audit)
+        } else {
+            guard let again = try await read(.selected(elements)) else { return .compared([.noTable]) }
             guard commits == commitCount else { return .nothingKnown }
-            var damage: [Damage]
-            let elements = await Self.differingElements(found.table, audit)
-            if elements.isEmpty {
-                damage = await Self.damage(found.table, audit)
-            } else {
-                guard let again = try await read(.selected(elements)) else { return .compared([.noTable]) }
-                guard commits == commitCount else { return .nothingKnown }
-                found = again
-                damage = await Self.damage(found.table, audit, in: elements)
-            }
-            if damage.isEmpty, commits == commitCount {
-                generation = found.generation
-                isLookDue = false
-            }
-            return .compared(damage)
-        } catch {
-            logger.warning("the rules could not be checked: \(error)")
-            return .nothingKnown
+            found = again
+            damage = await Self.damage(found.table, audit, in: elements)
         }
+        if damage.isEmpty, commits == commitCount {
+            generation = found.generation
+            isLookDue = false
+        }
+        return .compared(damage)
     }
 
     /// How many elements a check looks at one by one: more would take memory, and nobody reads their list.

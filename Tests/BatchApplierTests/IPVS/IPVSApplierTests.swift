@@ -134,6 +134,15 @@ struct IPVSApplierTests {
         #expect(try node.namespace.run(["ip", "link", "show", "kube-ipvs0"]).status != 0)
     }
 
+    @Test("the device goes where both families are cleaned beside each other")
+    func bothFamilies() throws {
+        let node = try IPVSNode()
+        for _ in 0..<20 {
+            #expect(try node.peer("device-ensure\ndevice-add 10.0.0.1 fd00::1\nretire") == ["made"])
+            #expect(try node.run("ip", "-o", "link", "show", "type", "dummy") == [])
+        }
+    }
+
     @Test("an address that the device may not have is said to be of no use, and the others are added")
     func withoutIPv6() throws {
         let node = try IPVSNode()

@@ -175,7 +175,7 @@ struct NFTablesKernelTests {
     func check() async throws {
         try await commit(full: true)
         try await commit(.rival)
-        guard case .compared(let damage) = await kernel.check(table) else {
+        guard case .compared(let damage) = try await kernel.check(table) else {
             Issue.record("nothing was compared")
             return
         }
