@@ -9,23 +9,16 @@ struct Apply: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Commits the rules to the kernel of this node, once.",
         discussion: """
-            The two families are committed apart: if one is refused, the other stands. A family is committed as a \
-            whole or not at all, and rules of others are left as they are. Needs root, or CAP_NET_ADMIN in the \
-            node's network namespace.
+            The two families are committed apart: if one is refused, the other stands. In iptables (legacy) and \
+            nftables mode a family is committed as a whole or not at all; in iptables (nft) large loads go in pieces, \
+            and in ipvs mode what the kernel refuses is named and the rest is done. Rules of others are left as they \
+            are. Needs root, or CAP_NET_ADMIN in the node's network namespace. Status 0: done, 1: the kernel refused, \
+            2: bad input.
             """)
 
     @OptionGroup var cluster: ClusterOptions
 
-    @Option(help: "The families to commit: ipv4, ipv6 or both.")
-    var family = FamilyChoice.both
-
-    @Option(help: "The iptables variant, legacy or nft; without it the node's own is found out.")
-    var variant: IPTablesVariant?
-
-    @Flag(
-        inversion: .prefixedNo,
-        help: "Counts packets in the kernel's accounting objects (default: where the kernel has them).")
-    var nfacct: Bool?
+    @OptionGroup var commit: CommitOptions
 
     @OptionGroup var nftables: NFTOptions
 
@@ -35,18 +28,17 @@ struct Apply: AsyncParsableCommand {
     func run() async throws {
         let input = try await ClusterInput(cluster)
         try nftables.require(input.mode)
+        try UselessOption.refuse(commit.useless(in: input.mode))
         if input.mode == .nftables { return try await applyNFTables(input) }
-        let variant = if let variant { variant } else { await IPTablesVariant.detect() }
+        let variant = await IPTablesVariant.chosen(commit.variant)
         if input.mode == .ipvs { return try await applyIPVS(input, variant) }
-        let accounting = AccountingChoice(nfacct, isDryRun: dryRun).make { warning in
-            Console.report("switchyard: warning: \(warning)")
-        }
+        let accounting = AccountingChoice(commit.nfacct, isDryRun: dryRun).make(warn: Console.warning)
         var failed = false
-        for family in family.onThisNode("committed") {
+        for family in commit.family.onThisNode("committed") {
             do {
                 try await apply(input, family, variant, accounting)
             } catch let error as IPTablesError {
-                Console.report("switchyard: error: \(error)")
+                Console.error("\(error)")
                 failed = true
             }
         }
@@ -73,8 +65,8 @@ struct Apply: AsyncParsableCommand {
             report = committed
         }
         let milliseconds = (clock.now - start) / .milliseconds(1)
-        Console.report(
-            "switchyard: \(family.rawValue): committed \(rules.servicePortCount) service ports to iptables "
+        Console.say(
+            "\(family.rawValue): committed \(rules.servicePortCount) service ports to iptables "
                 + "(\(variant.rawValue)) in \(Int(milliseconds.rounded())) ms; \(report?.insertedJumps.count ?? 0) "
                 + "jumps put in, \(report?.removedChains.count ?? 0) stale chains removed")
         await removeRemains(family, of: input, servedBy: .iptables(variant))
@@ -85,24 +77,24 @@ struct Apply: AsyncParsableCommand {
         let remains = ModeRemains(serving, excluding: input.configuration.ipvs.excludeCIDRs)
         for finding in await remains.removeRules(family) + remains.retireVirtualServers(family) {
             switch finding {
-            case .removed(let what): Console.report("switchyard: \(what), as \(input.mode.rawValue) serves now")
+            case .removed(let what): Console.say("\(what), as \(input.mode.rawValue) serves now")
             case .kept(let what):
-                Console.report("switchyard: note: \(what), till they end: apply again then, or clean up")
-            case .failed(let why): Console.report("switchyard: warning: \(why)")
+                Console.note("\(what), till they end: apply again then, or clean up")
+            case .failed(let why): Console.warning("\(why)")
             }
         }
     }
 
     /// Says what was out of order and is not any more.
     private func tell(of report: IPTablesReport, _ family: IPFamily) {
-        for warning in report.warnings { Console.report("switchyard: warning: \(warning)") }
+        for warning in report.warnings { Console.warning("\(warning)") }
         for (jumps, finding) in [
             (report.movedJumps, "stood behind a rule that takes every connection; it is first again"),
             (report.reducedJumps, "was there more than once; it is there once again"),
         ] {
             for jump in jumps {
-                Console.report(
-                    "switchyard: note: \(family.rawValue): the jump from \(jump.chain) to \(jump.target) of table "
+                Console.note(
+                    "\(family.rawValue): the jump from \(jump.chain) to \(jump.target) of table "
                         + "\(jump.table.rawValue) \(finding)")
             }
         }

@@ -1,6 +1,5 @@
 import ArgumentParser
 import BatchApplier
-import EndpointWatcher
 import Foundation
 import ProxyCore
 
@@ -12,8 +11,8 @@ struct Check: AsyncParsableCommand {
             With --from and --to, compares where packets end, for the node of the configuration, and says what this \
             node lacks for the mode of --to. Without them no cluster is asked: it says what the node has and lacks for \
             its mode. What nf_tables, IPVS and sets can do is tried in a network namespace of its own, which needs \
-            root; nothing on the node changes. Status 0: nothing would change and nothing lacks, 1: something, 2: bad input, or \
-            nothing could be tried.
+            root; nothing on the node changes. Status 0: nothing would change and nothing is missing, 1: something, 2: bad \
+            input, or nothing could be tried.
             """)
 
     @OptionGroup var cluster: ClusterOptions
@@ -49,17 +48,21 @@ struct Check: AsyncParsableCommand {
 
     func validate() throws {
         if (from == nil) != (to == nil) { throw ValidationError("--from and --to go together.") }
+        if from != nil, cluster.settings.mode != nil {
+            throw ValidationError("--mode has no use with --from and --to, which name the modes.")
+        }
     }
 
     func run() async throws {
         guard let from, let to else { return try await checkNode() }
+        try UselessOption.refuse([.variant(variant, in: to)])
         let input = try await ClusterInput(cluster)
         var all = family.families.flatMap { lines(input, $0, from, to) }
-        for family in family.onThisNode("tried") {
-            switch await NodeSupport.of(to, family, input.configuration, variant) {
+        for (family, support) in await support(to, input.configuration) {
+            switch support {
             case .known(_, let missing): all += missing.map { Line(family: family.rawValue, sentence: $0) }
             case .unknown(let reason):
-                Console.report("switchyard: note: \(family.rawValue): what this node lacks is not known: \(reason)")
+                Console.note("\(family.rawValue): what this node lacks is not known: \(reason)")
             }
         }
         try report(all)
@@ -68,16 +71,18 @@ struct Check: AsyncParsableCommand {
 
     /// Says what this node has for its mode, and what it lacks.
     private func checkNode() async throws {
-        let (mode, configuration) = try mode()
+        let configuration = try cluster.settings.configuration().0
+        let mode = cluster.settings.mode(configuration)
+        try UselessOption.refuse([.variant(variant, in: mode)])
         var missing: [Line] = []
         var isKnown = true
-        for family in family.onThisNode("tried") {
-            switch await NodeSupport.of(mode, family, configuration, variant) {
+        for (family, support) in await support(mode, configuration) {
+            switch support {
             case .known(let present, let absent):
                 for sentence in present where !json { Console.write("\(family.rawValue): \(sentence)\n") }
                 missing += absent.map { Line(family: family.rawValue, sentence: $0) }
             case .unknown(let reason):
-                Console.report("switchyard: error: \(family.rawValue): what this node lacks is not known: \(reason)")
+                Console.error("\(family.rawValue): what this node lacks is not known: \(reason)")
                 isKnown = false
             }
         }
@@ -86,15 +91,10 @@ struct Check: AsyncParsableCommand {
         if !missing.isEmpty { throw ExitStatus.failed }
     }
 
-    /// The mode that is asked for, by option or by configuration, and the configuration.
-    private func mode() throws -> (ProxyMode, ProxyConfiguration) {
-        do {
-            let configuration = try cluster.config.map { try ConfigurationReader.read(path: $0).0 }
-            return (cluster.mode ?? configuration?.mode ?? ProxyConfiguration().mode, configuration ?? .init())
-        } catch let error as InputError {
-            for diagnostic in error.diagnostics { Console.report("switchyard: \(diagnostic)") }
-        }
-        throw ExitStatus.badInput
+    private func support(
+        _ mode: ProxyMode, _ configuration: ProxyConfiguration
+    ) async -> [(family: IPFamily, support: NodeSupport)] {
+        await NodeSupport.of(mode, family.onThisNode("tried"), configuration, variant)
     }
 
     private func report(_ all: [Line]) throws {
@@ -131,9 +131,7 @@ struct Check: AsyncParsableCommand {
 
 extension ClusterInput {
     fileprivate func side(_ mode: ProxyMode, _ family: IPFamily, _ facts: HostFacts) -> ModeComparison.Side {
-        let node = NodePlan(configuration, mode: mode, family: family, nodeName: nodeName, node: node, facts: facts)
-        var plans = PlanTable()
-        _ = plans.updateAll(from: state, in: node.context)
+        let (node, plans) = plans(mode, family, facts: facts)
         return ModeComparison.Side(mode: mode, node: node, plans: plans.all)
     }
 }

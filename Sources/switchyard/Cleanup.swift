@@ -13,7 +13,8 @@ struct Cleanup: AsyncParsableCommand {
             mode, with the connections that go through them. All else stays: rules and virtual servers of others, and \
             KUBE-FIREWALL, which the kubelet uses too. A chain that a rule of another program leads to cannot be \
             removed; it is emptied and named, and the status is 1; so it is where another program uses a set, which \
-            stays as it is. Needs root, or CAP_NET_ADMIN in the node's network namespace.
+            stays as it is. Needs root, or CAP_NET_ADMIN in the node's network namespace. Status 0: all is gone that was \
+            to go, 1: something is left, 2: a wrong option.
             """)
 
     @Option(
@@ -26,7 +27,11 @@ struct Cleanup: AsyncParsableCommand {
     @Option(help: "The families to clean: ipv4, ipv6 or both.")
     var family = FamilyChoice.both
 
-    @Option(help: "The iptables variant to clean, legacy or nft; without it, every one that is installed.")
+    @Option(
+        help: """
+            The iptables variant to clean, legacy or nft, and nothing else: tables of nftables mode, virtual servers \
+            and sets stay; without it, everything.
+            """)
     var variant: IPTablesVariant?
 
     @Option(
@@ -38,21 +43,30 @@ struct Cleanup: AsyncParsableCommand {
     @Flag(help: "Prints what would be removed and removes nothing.")
     var dryRun = false
 
+    func validate() throws {
+        if variant != nil, mode == .nftables {
+            throw ValidationError("--variant has no use with --mode nftables, which has no variants.")
+        }
+    }
+
     func run() async throws {
         var isComplete = true
         var hadWork = false
+        let families = family.onThisNode("cleaned up")
         let isOfVariant = variant != nil
-        if mode == nil || mode == .nftables, !isOfVariant { hadWork = await cleanNFTables(&isComplete) }
-        if mode != .nftables { try await cleanIPTables(&isComplete, &hadWork) }
+        if mode == nil || mode == .nftables, !isOfVariant { hadWork = await cleanNFTables(families, &isComplete) }
+        if mode != .nftables { try await cleanIPTables(families, &isComplete, &hadWork) }
         // Rules go first, as they use the sets.
-        if mode == nil || mode == .ipvs, !isOfVariant { await cleanIPVS(&isComplete, &hadWork) }
-        if !hadWork, isComplete { Console.report("switchyard: there is nothing to remove") }
+        if mode == nil || mode == .ipvs, !isOfVariant { await cleanIPVS(families, &isComplete, &hadWork) }
+        if !hadWork, isComplete { Console.say("there is nothing to remove") }
         if !isComplete { throw ExitStatus.failed }
     }
 
-    private func cleanIPTables(_ isComplete: inout Bool, _ hadWork: inout Bool) async throws {
+    private func cleanIPTables(
+        _ families: [IPFamily], _ isComplete: inout Bool, _ hadWork: inout Bool
+    ) async throws {
         var seen: [IPTablesCleanup] = []
-        for tools in await installedTools(&isComplete) {
+        for tools in await installedTools(families, &isComplete) {
             do throws(IPTablesError) {
                 let applier = IPTablesApplier(tools: tools)
                 let modes = mode.map { [$0] } ?? IPTablesCleanup.modes
@@ -61,7 +75,7 @@ struct Cleanup: AsyncParsableCommand {
                 hadWork = hadWork || cleanup.hasWork
                 if dryRun { Console.write(cleanup.preview) } else { report(cleanup, &isComplete) }
             } catch {
-                Console.report("switchyard: error: \(error)")
+                Console.error("\(error)")
                 isComplete = false
             }
         }
@@ -79,10 +93,9 @@ struct Cleanup: AsyncParsableCommand {
 
     /// The programs of each variant and family asked for. One that is missing is a failure where it was asked for by
     /// name, or where there is none at all.
-    private func installedTools(_ isComplete: inout Bool) async -> [IPTablesTools] {
+    private func installedTools(_ families: [IPFamily], _ isComplete: inout Bool) async -> [IPTablesTools] {
         var found: [IPTablesTools] = []
         var missing: [IPTablesError] = []
-        let families = family.onThisNode("cleaned up")
         for variant in variant.map({ [$0] }) ?? IPTablesVariant.allCases {
             for family in families {
                 do throws(IPTablesError) {
@@ -93,17 +106,17 @@ struct Cleanup: AsyncParsableCommand {
             }
         }
         if variant != nil || found.isEmpty {
-            for error in missing { Console.report("switchyard: error: \(error)") }
+            for error in missing { Console.error("\(error)") }
             isComplete = isComplete && missing.isEmpty
         }
         return found
     }
 
     private func report(_ cleanup: IPTablesCleanup, _ isComplete: inout Bool) {
-        if cleanup.hasWork { Console.report("switchyard: \(cleanup.place): removed \(cleanup.counts)") }
+        if cleanup.hasWork { Console.say("\(cleanup.place): removed \(cleanup.counts)") }
         for rule in cleanup.foreignRules {
-            Console.report(
-                "switchyard: error: \(cleanup.place): chain \(rule.target) is emptied but not removed, as this rule of "
+            Console.error(
+                "\(cleanup.place): chain \(rule.target) is emptied but not removed, as this rule of "
                     + "another program leads to it: \(rule)")
             isComplete = false
         }
@@ -112,11 +125,11 @@ struct Cleanup: AsyncParsableCommand {
     private func remove(_ objects: [String], _ isComplete: inout Bool) async {
         let failures = await Accounting.remove(objects)
         let removed = objects.count - failures.count
-        if removed > 0 { Console.report("switchyard: removed \(removed.counted("accounting object"))") }
+        if removed > 0 { Console.say("removed \(removed.counted("accounting object"))") }
         for failure in failures {
             // What was not asked to be cleaned may still count.
             let isExpected = failure.isInUse && (variant != nil || family != .both)
-            Console.report("switchyard: \(isExpected ? "note" : "error"): \(failure)")
+            if isExpected { Console.note("\(failure)") } else { Console.error("\(failure)") }
             isComplete = isComplete && isExpected
         }
     }
@@ -125,14 +138,14 @@ struct Cleanup: AsyncParsableCommand {
     private func reportWhatStays(_ seen: [IPTablesCleanup]) async {
         let guarded = seen.filter(\.hasLoopbackGuard)
         if !guarded.isEmpty {
-            Console.report(
-                "switchyard: note: chain KUBE-FIREWALL stays with its rules and the jumps to it, as the kubelet uses "
+            Console.note(
+                "chain KUBE-FIREWALL stays with its rules and the jumps to it, as the kubelet uses "
                     + "it too (\(guarded.map(\.place).joined(separator: "; ")))")
         }
         guard family != .ipv6, await NodeFacts.routesLoopback() else { return }
         let isGuarded = seen.contains { $0.family == .ipv4 && $0.guardsLoopback }
-        Console.report(
-            "switchyard: note: the kernel setting net.ipv4.conf.all.route_localnet stays 1, "
+        Console.note(
+            "the kernel setting net.ipv4.conf.all.route_localnet stays 1, "
                 + (isGuarded
                     ? "and KUBE-FIREWALL keeps other hosts from loopback addresses"
                     : "but no KUBE-FIREWALL keeps other hosts from loopback addresses"))

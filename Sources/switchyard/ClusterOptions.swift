@@ -2,7 +2,6 @@ public import ArgumentParser
 import BatchApplier
 import ChainRenderer
 import EndpointWatcher
-import Foundation
 public import ProxyCore
 
 /// Where the cluster and the configuration come from.
@@ -16,34 +15,17 @@ struct ClusterOptions: ParsableArguments {
 
     @OptionGroup var source: SourceOptions
 
-    @Option(help: ArgumentHelp("A KubeProxyConfiguration; without one its defaults hold.", valueName: "file"))
-    var config: String?
-
-    @Option(help: "The mode, over the configuration's: iptables, ipvs or nftables.")
-    var mode: ProxyMode?
-
-    @Option(help: ArgumentHelp("The node that the rules are for, over the configuration's.", valueName: "node"))
-    var hostnameOverride: String?
+    @OptionGroup var settings: NodeSettings
 
     @Flag(help: "Refuses the input where it would otherwise cost a port, an endpoint or a source range.")
     var strict = false
+
+    /// True if an option names where objects come from.
+    var isGiven: Bool { !files.isEmpty || source.isGiven }
 }
 
 extension ProxyMode: ExpressibleByArgument {}
 extension CIDR: ExpressibleByArgument {}
-
-/// The families that a command works on.
-enum FamilyChoice: String, CaseIterable, ExpressibleByArgument {
-    case ipv4, ipv6, both
-
-    var families: [IPFamily] {
-        switch self {
-        case .ipv4: [.ipv4]
-        case .ipv6: [.ipv6]
-        case .both: [.ipv4, .ipv6]
-        }
-    }
-}
 
 /// A cluster as one node sees it: what the options led to.
 struct ClusterInput {
@@ -53,16 +35,11 @@ struct ClusterInput {
     let node: Node?
     let state: ClusterState
 
-    /// Reads everything, reports every diagnostic, and ends the command with status 2 if the input is refused.
-    init(_ options: ClusterOptions) async throws {
-        do {
-            var diagnostics: [Diagnostic] = []
-            try await self.init(options, &diagnostics)
-            for diagnostic in diagnostics { Console.report("switchyard: \(diagnostic)") }
-        } catch {
-            for diagnostic in error.diagnostics { Console.report("switchyard: \(diagnostic)") }
-            throw ExitStatus.badInput
-        }
+    /// Reads everything and reports every diagnostic.
+    init(_ options: ClusterOptions) async throws(InputError) {
+        var diagnostics: [Diagnostic] = []
+        try await self.init(options, &diagnostics)
+        Console.report(diagnostics)
     }
 
     private init(_ options: ClusterOptions, _ diagnostics: inout [Diagnostic]) async throws(InputError) {
@@ -70,11 +47,9 @@ struct ClusterInput {
         var configuration = ProxyConfiguration()
         var manifests = Manifests()
         do {
-            if let path = options.config {
-                let read = try ConfigurationReader.read(path: path)
-                configuration = read.0
-                diagnostics += read.1
-            }
+            let read = try options.settings.configuration()
+            configuration = read.0
+            diagnostics += read.1
         } catch { refused += error.diagnostics }
         do {
             manifests = try await options.objects(configuration)
@@ -83,8 +58,8 @@ struct ClusterInput {
         guard refused.isEmpty else { throw InputError(diagnostics + refused) }
 
         self.configuration = configuration
-        mode = options.mode ?? configuration.mode
-        nodeName = NodeName.choose(options.hostnameOverride, configuration)
+        mode = options.settings.mode(configuration)
+        nodeName = options.settings.nodeName(configuration)
         var state = ClusterState()
         for change in manifests.changes { state.apply(change) }
         self.state = state
@@ -107,11 +82,23 @@ struct ClusterInput {
         }
     }
 
-    /// The rules of a family, rendered from what is known of the node.
+    /// What a family is planned by in a mode, from what is known of the node.
+    func nodePlan(_ mode: ProxyMode, _ family: IPFamily, facts: HostFacts) -> NodePlan {
+        NodePlan(configuration, mode: mode, family: family, nodeName: nodeName, node: node, facts: facts)
+    }
+
+    /// The plans of a family in a mode.
+    func plans(_ mode: ProxyMode, _ family: IPFamily, facts: HostFacts) -> (node: NodePlan, plans: PlanTable) {
+        let node = nodePlan(mode, family, facts: facts)
+        var plans = PlanTable()
+        _ = plans.updateAll(from: state, in: node.context)
+        return (node, plans)
+    }
+
+    /// The rules of a family in iptables mode.
     func rules(_ family: IPFamily, facts: HostFacts, accounting: Bool) -> IPTablesRules {
-        let node = NodePlan(
-            configuration, mode: .iptables, family: family, nodeName: nodeName, node: node, facts: facts)
-        var rules = IPTablesRules(node: node, options: .init(accounting: accounting))
+        var rules = IPTablesRules(
+            node: nodePlan(.iptables, family, facts: facts), options: .init(accounting: accounting))
         rules.update(state.services.keys, from: state)
         return rules
     }
@@ -122,18 +109,8 @@ extension ClusterOptions {
     fileprivate func objects(_ configuration: ProxyConfiguration) async throws(InputError) -> Manifests {
         if files.isEmpty, source.source == nil {
             return try await source.snapshot(
-                configuration, nodeName: NodeName.choose(hostnameOverride, configuration), isStrict: strict)
+                configuration, nodeName: settings.nodeName(configuration), isStrict: strict)
         }
         return try ManifestReader.read(paths: files + (try source.manifestPaths()), isStrict: strict)
-    }
-}
-
-/// The name by which this node's endpoints are recognised.
-enum NodeName {
-    /// The option, else the configuration's, else the host's own; in lower case, as the API has names of nodes.
-    static func choose(_ option: String?, _ configuration: ProxyConfiguration) -> String {
-        let override = option ?? configuration.hostnameOverride
-        let name = override.isEmpty ? NodeFacts.hostName() : override
-        return name.trimmingCharacters(in: .whitespaces).lowercased()
     }
 }

@@ -100,7 +100,7 @@ enum DiffReport {
     static func json(_ results: [Result]) throws -> String {
         let families = results.map { result in
             Family(
-                family: result.family == .ipv4 ? "ipv4" : "ipv6", compared: result.differences != nil,
+                family: result.family.rawValue, compared: result.differences != nil,
                 wantedRules: result.differences?.wantedRuleCount ?? 0, wantedServers: result.wantedServerCount,
                 findings: (result.differences?.findings ?? []).map { finding in
                     Entry(

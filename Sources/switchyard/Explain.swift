@@ -1,8 +1,6 @@
 public import ArgumentParser
 import BatchApplier
 import ChainRenderer
-import EndpointWatcher
-import Foundation
 public import ProxyCore
 
 /// Tells what becomes of a packet, and why.
@@ -17,6 +15,8 @@ struct Explain: AsyncParsableCommand {
             --probes reads a table with a packet a line (source, protocol, destination and port, with tabs between) \
             and writes it with outcome and masquerade filled in, in the order of chains that kube-proxy's tracer has: \
             the nat rules of arriving packets, then the filter chains, whichever way the packet would go on a host.
+
+            Status 0: told, 2: bad input, or rules that cannot be read.
             """)
 
     @OptionGroup var cluster: ClusterOptions
@@ -27,8 +27,8 @@ struct Explain: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Where it goes: ADDRESS:PORT, or [ADDRESS]:PORT for IPv6.", valueName: "address:port"))
     var to: String?
 
-    @Option(name: .customLong("protocol"), help: "The transport protocol: tcp, udp or sctp.")
-    var transport: TransportProtocol = .tcp
+    @Option(name: .customLong("protocol"), help: "The transport protocol: tcp, udp or sctp; tcp if it is not given.")
+    var transport: TransportProtocol?
 
     @Option(help: ArgumentHelp("The interface that it comes in by, where rules ask.", valueName: "interface"))
     var inInterface: String?
@@ -66,6 +66,7 @@ struct Explain: AsyncParsableCommand {
                 "Name a packet with --from ADDRESS and --to ADDRESS:PORT, or a table of them with --probes FILE.")
         }
         if variant != nil, !live { throw ValidationError("--variant goes with --live.") }
+        if saved != nil, let option = nftables.given { throw ValidationError("\(option) has no use with --saved.") }
     }
 
     func run() async throws {
@@ -75,18 +76,8 @@ struct Explain: AsyncParsableCommand {
             } else {
                 try await explain(try packet())
             }
-        } catch let error as InputError {
-            for diagnostic in error.diagnostics { Console.report("switchyard: \(diagnostic)") }
-            throw ExitStatus.badInput
-        } catch let error as IPTablesError {
-            Console.report("switchyard: error: \(error)")
-            throw ExitStatus.badInput
-        } catch let error as IPVSError {
-            Console.report("switchyard: error: \(error)")
-            throw ExitStatus.badInput
-        } catch let error as NFTablesError {
-            Console.report("switchyard: error: \(error)")
-            throw ExitStatus.badInput
+        } catch  where error is IPTablesError || error is IPVSError || error is NFTablesError {
+            throw InputError("\(error)")
         }
     }
 
@@ -98,21 +89,13 @@ struct Explain: AsyncParsableCommand {
     }
 
     private func fill(_ path: String) async throws {
-        guard let bytes = Self.read(path) else {
-            throw InputError([Diagnostic(.error, at: path, "the table cannot be read")])
-        }
-        let rows = try FlowTable.read(
-            String(decoding: bytes, as: UTF8.self), name: path == "-" ? "standard input" : path)
+        let text = try InputText(path: path)
+        let rows = try FlowTable.read(String(decoding: text.bytes, as: UTF8.self), name: text.name)
         let rules = try await ExplainedRules(self, Set(rows.map(\.packet.family)))
         let fates = try rules.tracer()
         var table = FlowTable.header
         for row in rows { table += row.line(try fates(row.packet)) }
         Console.write(table)
-    }
-
-    static func read(_ path: String) -> [UInt8]? {
-        if path == "-" { return (try? FileHandle.standardInput.readToEnd()).map { Array($0) } }
-        return FileManager.default.contents(atPath: path).map(Array.init)
     }
 }
 
@@ -127,13 +110,6 @@ extension TransportProtocol: ExpressibleByArgument {
 // MARK: - Input
 
 extension Explain {
-    /// The mode that is asked for, by option or by configuration.
-    func mode() throws -> ProxyMode {
-        if let mode = cluster.mode { return mode }
-        guard let path = cluster.config else { return ProxyConfiguration().mode }
-        return try ConfigurationReader.read(path: path).0.mode
-    }
-
     /// The packet that the options name; every fault of theirs is told.
     private func packet() throws(InputError) -> Packet {
         var faults: [Diagnostic] = []
@@ -152,7 +128,7 @@ extension Explain {
         guard let source, let destination, let number else { throw InputError(faults) }
         guard
             let packet = Packet(
-                from: source, to: destination, port: number, protocol: transport, inInterface: inInterface)
+                from: source, to: destination, port: number, protocol: transport ?? .tcp, inInterface: inInterface)
         else {
             fault(
                 "--from \(source) is of \(source.family.rawValue), --to \(destination) of \(destination.family.rawValue)"

@@ -1,6 +1,5 @@
 import BatchApplier
 import ChainRenderer
-import Foundation
 import NFTBackend
 import ProxyCore
 import SyncLoop
@@ -13,7 +12,7 @@ struct ExplainedRules {
         /// Tables of nftables mode.
         case nftables([IPFamily: NFTKernelTable])
         /// What virtual servers and rules of ipvs mode there are.
-        case ipvs([IPFamily: IPVSRules])
+        case ipvs([IPFamily: ExplainedServers])
     }
 
     private let origin: Origin
@@ -23,39 +22,69 @@ struct ExplainedRules {
     /// - Parameter families: those of the packets.
     init(_ options: Explain, _ families: Set<IPFamily>) async throws {
         let given = try options.nodeAddresses()
-        if options.live, try options.mode() == .nftables {
-            origin = .nftables(try await Self.liveTables(families, options.nftables))
-            local = LocalAddresses(given + (await NodeFacts.gather()).addresses.map(\.address))
-            return
-        }
         if options.live {
-            try options.nftables.require(.iptables)
-            let rules = try await Self.liveRules(families, options.variant)
-            local = LocalAddresses(given + (await HostFacts(ofThisNode: NodeAccess())).addresses)
-            guard try options.mode() == .ipvs else {
-                origin = .text(rules)
-                return
-            }
-            origin = .ipvs(try await IPVSRules.live(options, rules))
-            return
+            self = try await .live(options, families, given)
+        } else if let saved = options.saved {
+            self = try await .saved(saved, options, families, given)
+        } else {
+            self = try await .wanted(options, families, given)
         }
-        let hasCluster = !options.cluster.files.isEmpty || options.cluster.source.isGiven
-        if let saved = options.saved {
-            origin = .text(try Self.savedRules(saved, families))
-            let node = hasCluster ? try await ClusterInput(options.cluster).node : nil
-            local = LocalAddresses(HostFacts(of: node).addresses + given)
-            if node == nil, given.isEmpty {
-                Console.report(
-                    "switchyard: warning: no address of the node is known but loopback; "
-                        + "name them with --node-address, or give the Node with -f")
-            }
-            return
+    }
+
+    private init(_ origin: Origin, local: [IPAddress]) {
+        self.origin = origin
+        self.local = LocalAddresses(local)
+    }
+
+    private static func live(
+        _ options: Explain, _ families: Set<IPFamily>, _ given: [IPAddress]
+    ) async throws -> ExplainedRules {
+        let configuration = try options.cluster.settings.configuration().0
+        let mode = options.cluster.settings.mode(configuration)
+        try options.nftables.require(mode)
+        try UselessOption.refuse([.variant(options.variant, in: mode)])
+        let origin: Origin
+        let addresses: [IPAddress]
+        if mode == .nftables {
+            origin = .nftables(try await liveTables(families, options.nftables))
+            addresses = (await NodeFacts.gather()).addresses.map(\.address)
+        } else {
+            let variant = await IPTablesVariant.chosen(options.variant)
+            let rules = try await liveRules(families, variant)
+            origin =
+                mode == .ipvs
+                ? .ipvs(try await ExplainedServers.live(options.cluster, rules, variant)) : .text(rules)
+            addresses = (await HostFacts(ofThisNode: NodeAccess())).addresses
         }
+        await OtherModes.warn(
+            besides: mode, Array(families), excluding: configuration.ipvs.excludeCIDRs, "followed")
+        return ExplainedRules(origin, local: given + addresses)
+    }
+
+    private static func saved(
+        _ path: String, _ options: Explain, _ families: Set<IPFamily>, _ given: [IPAddress]
+    ) async throws -> ExplainedRules {
+        let rules = try savedRules(path, families)
+        let node = options.cluster.isGiven ? try await ClusterInput(options.cluster).node : nil
+        if node == nil, given.isEmpty {
+            Console.warning(
+                "no address of the node is known but loopback; name them with --node-address, or give the Node with -f")
+        }
+        return ExplainedRules(.text(rules), local: HostFacts(of: node).addresses + given)
+    }
+
+    private static func wanted(
+        _ options: Explain, _ families: Set<IPFamily>, _ given: [IPAddress]
+    ) async throws -> ExplainedRules {
         let input = try await ClusterInput(options.cluster)
         var facts = HostFacts(of: input.node)
         facts.addresses += given
         try options.nftables.require(input.mode)
-        if input.mode == .nftables {
+        let origin: Origin
+        switch input.mode {
+        case .iptables: origin = .wanted(input, facts)
+        case .ipvs: origin = .ipvs(try ExplainedServers.wanted(input, families, facts))
+        case .nftables:
             var tables: [IPFamily: NFTKernelTable] = [:]
             for family in families {
                 var table = input.nftablesTable(family, facts: facts, options: options.nftables)
@@ -64,15 +93,8 @@ struct ExplainedRules {
                 tables[family] = table
             }
             origin = .nftables(tables)
-            local = LocalAddresses(facts.addresses)
-            return
         }
-        local = LocalAddresses(facts.addresses)
-        if input.mode == .ipvs {
-            origin = .ipvs(try IPVSRules.wanted(input, families, facts))
-            return
-        }
-        origin = .wanted(input, facts)
+        return ExplainedRules(origin, local: facts.addresses)
     }
 
     /// Follows a packet as a host does.
@@ -131,20 +153,15 @@ struct ExplainedRules {
 // MARK: - Texts
 
 extension ExplainedRules {
-    private static func savedRules(_ path: String, _ families: Set<IPFamily>) throws -> [IPFamily: RuleSet] {
-        let name = path == "-" ? "standard input" : path
-        func refused(_ sentence: String) -> InputError { InputError([Diagnostic(.error, at: name, sentence)]) }
-        guard let bytes = Explain.read(path) else { throw refused("the file cannot be read") }
-        guard families.count < 2 else { throw refused("a save is of one family, and the packets are of both") }
+    private static func savedRules(
+        _ path: String, _ families: Set<IPFamily>
+    ) throws(InputError) -> [IPFamily: RuleSet] {
+        let text = try InputText(path: path)
+        guard families.count < 2 else {
+            throw InputError("a save is of one family, and the packets are of both", at: text.name)
+        }
         let family = families.first ?? .ipv4
-        if let writer = family.other.writer(of: bytes) {
-            throw refused("this is a save of \(writer), but the packet is of \(family.rawValue)")
-        }
-        do throws(RuleSetError) {
-            return [family: try RuleSet(parsing: bytes, family: family)]
-        } catch {
-            throw InputError([Diagnostic(.error, at: "\(name):\(error.line)", error.reason)])
-        }
+        return [family: try text.rules(family, mismatch: "the packet is of \(family.rawValue)")]
     }
 
     /// The tables of nftables mode in the kernel of this node: the layout's that is asked for, or else ours or
@@ -164,16 +181,15 @@ extension ExplainedRules {
     }
 
     private static func liveRules(
-        _ families: Set<IPFamily>, _ variant: IPTablesVariant?
+        _ families: Set<IPFamily>, _ variant: IPTablesVariant
     ) async throws -> [IPFamily: RuleSet] {
-        let variant = if let variant { variant } else { await IPTablesVariant.detect() }
         var rules: [IPFamily: RuleSet] = [:]
         for family in families {
             let tools = try await IPTablesTools.find(family, variant)
             do {
                 rules[family] = try RuleSet(parsing: try await tools.saveTables(), family: family)
             } catch let error as RuleSetError {
-                throw InputError([Diagnostic(.error, at: tools.save, "what it printed cannot be read: \(error)")])
+                throw InputError("what it printed cannot be read: \(error)", at: tools.save)
             }
             await warnOfOtherVariant(family, variant)
         }
@@ -186,33 +202,17 @@ extension ExplainedRules {
         guard let tools = try? await IPTablesTools.find(family, other), let bytes = try? await tools.saveTables(),
             let rules = try? RuleSet(parsing: bytes, family: family), rules.ruleCount > 0
         else { return }
-        Console.report(
-            "switchyard: warning: the tables of iptables (\(other.rawValue)) have \(rules.ruleCount) rules too, "
+        Console.warning(
+            "the tables of iptables (\(other.rawValue)) have \(rules.ruleCount) rules too, "
                 + "which are not followed; see --variant")
-    }
-}
-
-extension IPFamily {
-    fileprivate var other: IPFamily { self == .ipv4 ? .ipv6 : .ipv4 }
-
-    /// The program's name if the first line of a save says that a program of this family wrote it:
-    /// `# Generated by ip6tables-save v1.8.9`.
-    fileprivate func writer(of save: [UInt8]) -> String? {
-        let line = String(decoding: save.prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self)
-        let words = line.split(separator: " ")
-        guard words.count > 3, words[0] == "#", words[1] == "Generated" else { return nil }
-        return words[3].hasPrefix(self == .ipv4 ? "iptables" : "ip6tables") ? String(words[3]) : nil
     }
 }
 
 extension ClusterInput {
     /// The walk over the plans of iptables mode.
     func planWalk(_ family: IPFamily, facts: HostFacts, local: LocalAddresses) -> PlanWalk {
-        let plan = NodePlan(
-            configuration, mode: .iptables, family: family, nodeName: nodeName, node: node, facts: facts)
-        var table = PlanTable()
-        _ = table.updateAll(from: state, in: plan.context)
+        let (node, plans) = plans(.iptables, family, facts: facts)
         return PlanWalk(
-            node: plan, plans: table.all, local: local, serviceRanges: state.serviceRanges(family))
+            node: node, plans: plans.all, local: local, serviceRanges: state.serviceRanges(family))
     }
 }

@@ -9,11 +9,9 @@ import SyncLoop
 extension ClusterInput {
     /// The virtual servers, sets, addresses and rules of a family.
     func ipvsTable(_ family: IPFamily, facts: HostFacts) -> IPVSTable {
-        let node = NodePlan(
-            configuration, mode: .ipvs, family: family, nodeName: nodeName, node: node, facts: facts)
-        var plans = PlanTable()
+        let (node, plans) = plans(.ipvs, family, facts: facts)
         var table = IPVSTable(IPVSSettings(node, configuration.ipvs, facts: facts))
-        table.update(plans.updateAll(from: state, in: node.context))
+        table.update(.init(changed: Array(plans.all)))
         return table
     }
 }
@@ -22,15 +20,15 @@ extension Apply {
     /// Commits virtual servers, sets, addresses and the rules around them.
     func applyIPVS(_ input: ClusterInput, _ variant: IPTablesVariant) async throws {
         var isComplete = true
-        for family in family.onThisNode("committed") {
+        for family in commit.family.onThisNode("committed") {
             do {
                 let tools = try await IPTablesTools.find(family, variant)
                 isComplete = try await applyIPVS(input, family, tools) && isComplete
             } catch let error as IPTablesError {
-                Console.report("switchyard: error: \(error)")
+                Console.error("\(error)")
                 isComplete = false
             } catch let error as IPVSError {
-                Console.report("switchyard: error: \(family.rawValue): \(error)")
+                Console.error("\(family.rawValue): \(error)")
                 isComplete = false
             }
         }
@@ -62,13 +60,13 @@ extension Apply {
         // What was given weight 0 and has no connections goes now; the rest stays until it is applied again.
         table.takeOver(.servers(try await committer.look(at: table.serversToLookAt)))
         if let batch = table.nextBatch() { report.refusals = try await committer.commit(batch).refusals }
-        for sentence in report.warnings { Console.report("switchyard: warning: \(family.rawValue): \(sentence)") }
+        for sentence in report.warnings { Console.warning("\(family.rawValue): \(sentence)") }
         for sentence in report.refusals.sentences {
-            Console.report("switchyard: error: \(family.rawValue): \(sentence)")
+            Console.error("\(family.rawValue): \(sentence)")
         }
         let milliseconds = (clock.now - start) / .milliseconds(1)
-        Console.report(
-            "switchyard: \(family.rawValue): committed \(table.servicePortCount) service ports to ipvs in "
+        Console.say(
+            "\(family.rawValue): committed \(table.servicePortCount) service ports to ipvs in "
                 + "\(Int(milliseconds.rounded())) ms; \(changed) changes to virtual servers")
         // Where virtual servers are missing, what served before goes on for them.
         if report.refusals.isEmpty { await removeRemains(family, of: input, servedBy: .ipvs(tools.variant)) }
@@ -80,8 +78,8 @@ extension Apply {
         let elsewhere = ServiceDevice().addressesElsewhere()
         for address in table.clusterIPsElsewhere.keys.sorted(by: { $0.description < $1.description }) {
             guard let device = elsewhere[address] else { continue }
-            Console.report(
-                "switchyard: warning: \(family.rawValue): the cluster IP \(address) is an address of the device \(device) "
+            Console.warning(
+                "\(family.rawValue): the cluster IP \(address) is an address of the device \(device) "
                     + "too: it is served there and not put on \(ServiceDevice.kubeProxyName), and what the node has on "
                     + "its other ports can be reached through it")
         }
@@ -119,9 +117,8 @@ extension Finding {
 
 extension Cleanup {
     /// Takes away what ipvs mode has beside its rules.
-    func cleanIPVS(_ isComplete: inout Bool, _ hadWork: inout Bool) async {
+    func cleanIPVS(_ families: [IPFamily], _ isComplete: inout Bool, _ hadWork: inout Bool) async {
         let cleaner = IPVSCleaner(excluding: excludedRanges)
-        let families = family.onThisNode("cleaned up")
         var isDeviceGone = false
         for family in families {
             do throws(IPVSError) {
@@ -137,15 +134,15 @@ extension Cleanup {
                     let report = try await cleaner.remove(family)
                     hadWork = hadWork || !report.removed.isEmpty
                     if !report.removed.isEmpty {
-                        Console.report("switchyard: \(family.rawValue) ipvs: removed \(report.removed.summary)")
+                        Console.say("\(family.rawValue) ipvs: removed \(report.removed.summary)")
                     }
                     for failure in report.failures {
-                        Console.report("switchyard: error: \(family.rawValue) ipvs: \(failure)")
+                        Console.error("\(family.rawValue) ipvs: \(failure)")
                         isComplete = false
                     }
                 }
             } catch {
-                Console.report("switchyard: error: \(family.rawValue) ipvs: \(error)")
+                Console.error("\(family.rawValue) ipvs: \(error)")
                 isComplete = false
             }
         }

@@ -14,24 +14,64 @@ extension NFTKernelTable {
 }
 
 extension ClusterInput {
-    /// The plans of a family in nftables mode.
-    func nftablesPlans(_ family: IPFamily, facts: HostFacts) -> (node: NodePlan, plans: PlanTable) {
-        let node = NodePlan(
-            configuration, mode: .nftables, family: family, nodeName: nodeName, node: node, facts: facts)
-        var plans = PlanTable()
-        _ = plans.updateAll(from: state, in: node.context)
-        return (node, plans)
-    }
-
     /// The layout of shared maps, with nothing committed of it.
     func sharedMaps(_ family: IPFamily, facts: HostFacts, serviceCounters: Bool) -> SharedMapsTable {
-        let (node, plans) = nftablesPlans(family, facts: facts)
+        let (node, plans) = plans(.nftables, family, facts: facts)
         var table = SharedMapsTable(
             node: node, serviceRanges: state.serviceRanges(family),
             options: .init(perServiceCounters: serviceCounters))
         // The ids of affinity are given in this order: equal runs are to give equal text.
         table.update(.init(changed: plans.all.sorted { $0.name < $1.name }))
         return table
+    }
+
+    /// The table of a family as lines that `nft -f` reads.
+    func nftablesText(_ family: IPFamily, facts: HostFacts, options: NFTOptions) -> [UInt8] {
+        let (table, elements, counters) = nftablesRuleset(family, facts: facts, options: options)
+        var writer = NFTTextWriter()
+        writer.write(table, elements: elements, counters: counters)
+        return writer.text
+    }
+
+    /// The lines that put the table of the layout kube-proxy in the place of every table of ours, in one transaction.
+    func kubeProxyReplacement(_ family: IPFamily, facts: HostFacts) -> (text: [UInt8], servicePortCount: Int) {
+        let (node, table) = plans(.nftables, family, facts: facts)
+        let plans = Array(table.all)
+        let (ruleset, elements) = KubeProxyLayout.ruleset(
+            node: node, plans: plans, serviceRanges: state.serviceRanges(family))
+        var writer = NFTTextWriter()
+        // A table is added first so that deleting it is not refused where it was not there.
+        writer.write(
+            NFTTransaction(
+                ruleset.identity,
+                [
+                    .addTable, .deleteTable(name: ruleset.identity.name),
+                    .addOtherTable(name: NFTablesNames.sharedMaps), .deleteTable(name: NFTablesNames.sharedMaps),
+                ]))
+        writer.write(ruleset, elements: elements)
+        return (writer.text, plans.count)
+    }
+
+    /// The table of a family as the kernel would have it, with counters that have counted nothing.
+    func nftablesTable(_ family: IPFamily, facts: HostFacts, options: NFTOptions) -> NFTKernelTable {
+        let (table, elements, counters) = nftablesRuleset(family, facts: facts, options: options)
+        return NFTKernelTable(compiling: table, elements: elements, counters: counters)
+    }
+
+    private func nftablesRuleset(
+        _ family: IPFamily, facts: HostFacts, options: NFTOptions
+    ) -> (table: NFTTable, elements: [NFTElement], counters: [String]) {
+        switch options.layout ?? .sharedMaps {
+        case .sharedMaps:
+            let table = sharedMaps(family, facts: facts, serviceCounters: options.serviceCounters)
+            let (structure, elements) = table.ruleset()
+            return (structure, elements, table.counterNames)
+        case .kubeProxy:
+            let (node, plans) = plans(.nftables, family, facts: facts)
+            let (table, elements) = KubeProxyLayout.ruleset(
+                node: node, plans: plans.all, serviceRanges: state.serviceRanges(family))
+            return (table, elements, [])
+        }
     }
 }
 
@@ -42,11 +82,11 @@ extension Apply {
             // What holds for both families is said once.
             if !dryRun { _ = try await NFTablesApplier().generation() }
         } catch {
-            Console.report("switchyard: error: \(error)")
+            Console.error("\(error)")
             throw ExitStatus.failed
         }
         var failed = false
-        for family in family.onThisNode("committed") {
+        for family in commit.family.onThisNode("committed") {
             do {
                 switch nftables.layout ?? .sharedMaps {
                 case .sharedMaps: try await applySharedMaps(input, family)
@@ -54,10 +94,10 @@ extension Apply {
                 }
                 if !dryRun { await removeRemains(family, of: input, servedBy: .nftables) }
             } catch let error as NFTProgramError {
-                Console.report("switchyard: error: \(family.rawValue): \(error)")
+                Console.error("\(family.rawValue): \(error)")
                 failed = true
             } catch let error as NFTablesError {
-                Console.report("switchyard: error: \(family.rawValue): \(error)")
+                Console.error("\(family.rawValue): \(error)")
                 failed = true
             }
         }
@@ -101,17 +141,17 @@ extension Apply {
 
     private func didCommit(_ servicePortCount: Int, _ family: IPFamily, in duration: Duration) {
         let milliseconds = duration / .milliseconds(1)
-        Console.report(
-            "switchyard: \(family.rawValue): committed \(servicePortCount) service ports to nftables in "
+        Console.say(
+            "\(family.rawValue): committed \(servicePortCount) service ports to nftables in "
                 + "\(Int(milliseconds.rounded())) ms")
     }
 }
 
 extension Diff {
     /// Compares the table of nftables mode in the kernel with the one that is wanted.
-    func compareNFTables(_ input: ClusterInput) async -> [DiffReport.Result] {
+    func compareNFTables(_ input: ClusterInput, _ families: [IPFamily]) async -> [DiffReport.Result] {
         var results: [DiffReport.Result] = []
-        for family in (family ?? .both).onThisNode("compared") {
+        for family in families {
             do throws(NFTablesError) {
                 let facts = await HostFacts(ofThisNode: NodeAccess())
                 let layout = nftables.layout ?? .sharedMaps
@@ -127,7 +167,7 @@ extension Diff {
                     }
                 results.append(.init(family: family, differences: differences))
             } catch {
-                Console.report("switchyard: error: \(family.rawValue): the rules could not be compared: \(error)")
+                Console.error("\(family.rawValue): the rules could not be compared: \(error)")
                 results.append(.init(family: family, differences: nil))
             }
         }
@@ -172,18 +212,18 @@ extension Finding {
 
 extension Cleanup {
     /// Deletes the tables of nftables mode, ours and kube-proxy's. Returns whether there were any.
-    func cleanNFTables(_ isComplete: inout Bool) async -> Bool {
+    func cleanNFTables(_ families: [IPFamily], _ isComplete: inout Bool) async -> Bool {
         var hadWork = false
-        for family in family.onThisNode("cleaned up") {
+        for family in families {
             for removal in await NFTablesRemains.remove(family, isDryRun: dryRun) {
                 hadWork = true
                 if let failure = removal.failure {
-                    Console.report("switchyard: error: \(family.rawValue): table \(removal.table): \(failure)")
+                    Console.error("\(family.rawValue): table \(removal.table): \(failure)")
                     isComplete = false
                 } else if dryRun {
                     Console.write("\(family.rawValue) nftables table \(removal.table)\n")
                 } else {
-                    Console.report("switchyard: \(family.rawValue) nftables: removed table \(removal.table)")
+                    Console.say("\(family.rawValue) nftables: removed table \(removal.table)")
                 }
             }
         }

@@ -8,15 +8,31 @@ enum NodeSupport {
     /// It could not be found out: why.
     case unknown(String)
 
+    /// The variant of iptables that is used.
+    struct Variant {
+        let chosen: IPTablesVariant
+        /// True if an option names it, false if it is the node's own.
+        let isAsked: Bool
+    }
+
     /// - Parameter variant: of iptables; nil for the node's own.
     static func of(
-        _ mode: ProxyMode, _ family: IPFamily, _ configuration: ProxyConfiguration, _ variant: IPTablesVariant?
-    ) async -> NodeSupport {
-        switch mode {
-        case .nftables: await nftables(family)
-        case .ipvs: await ipvs(family, IPVSScheduler(configuration.ipvs.scheduler), variant)
-        case .iptables: await iptables(family, variant)
+        _ mode: ProxyMode, _ families: [IPFamily], _ configuration: ProxyConfiguration, _ variant: IPTablesVariant?
+    ) async -> [(family: IPFamily, support: NodeSupport)] {
+        var all: [(family: IPFamily, support: NodeSupport)] = []
+        if mode == .nftables {
+            for family in families { all.append((family, await nftables(family))) }
+            return all
         }
+        let variant = Variant(chosen: await .chosen(variant), isAsked: variant != nil)
+        for family in families {
+            let support =
+                mode == .ipvs
+                ? await ipvs(family, IPVSScheduler(configuration.ipvs.scheduler), variant)
+                : await iptables(family, variant)
+            all.append((family, support))
+        }
+        return all
     }
 
     private static func nftables(_ family: IPFamily) async -> NodeSupport {
@@ -28,14 +44,14 @@ enum NodeSupport {
         }
     }
 
-    static func iptables(_ family: IPFamily, _ variant: IPTablesVariant?) async -> NodeSupport {
+    static func iptables(_ family: IPFamily, _ variant: Variant) async -> NodeSupport {
         var present: [String] = []
         var missing: [String] = []
-        for variant in IPTablesVariant.allCases {
-            guard let tools = try? await IPTablesTools.find(family, variant) else { continue }
+        for installed in IPTablesVariant.allCases {
+            guard let tools = try? await IPTablesTools.find(family, installed) else { continue }
             let version = tools.version
             present.append(
-                "\(variant.rawValue): \(tools.restore) and \(tools.save), version "
+                "\(installed.rawValue): \(tools.restore) and \(tools.save), version "
                     + "\(version.major).\(version.minor).\(version.patch)")
             if !version.supportsRandomFully {
                 missing.append(
@@ -48,12 +64,11 @@ enum NodeSupport {
                 present: [],
                 missing: ["the programs \(name)-restore and \(name)-save are missing, of either variant"])
         }
-        let chosen = if let variant { variant } else { await IPTablesVariant.detect() }
-        let reason = variant == nil ? ", unless --variant says otherwise" : ", as --variant says"
-        let use = "the variant \(chosen.rawValue) would be used\(reason)"
-        if (try? await IPTablesTools.find(family, chosen)) == nil {
-            let reason = variant == nil ? ", which this node uses," : ""
-            missing.append("the programs of the variant \(chosen.rawValue)\(reason) are missing")
+        let reason = variant.isAsked ? ", as --variant says" : ", unless --variant says otherwise"
+        let use = "the variant \(variant.chosen.rawValue) would be used\(reason)"
+        if (try? await IPTablesTools.find(family, variant.chosen)) == nil {
+            let reason = variant.isAsked ? "" : ", which this node uses,"
+            missing.append("the programs of the variant \(variant.chosen.rawValue)\(reason) are missing")
         }
         return .known(present: present + [use], missing: missing)
     }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import ChainRenderer
+import EndpointWatcher
 import Foundation
 import IPVSBackend
 import ProxyCore
@@ -10,7 +11,8 @@ struct Render: AsyncParsableCommand {
         abstract: "Writes the rules for a node as text.",
         discussion: """
             Without --all, one file goes to standard output. With --all, every file is written to --out, or compared \
-            with those in --check: the status is then 1 if any differs, and the differences are printed.
+            with those in --check, and the differences are printed. Status 0: done, and nothing differs, 1: something \
+            differs, 2: bad input, or a file that cannot be written.
             """)
 
     enum Part: String, CaseIterable, ExpressibleByArgument {
@@ -57,6 +59,7 @@ struct Render: AsyncParsableCommand {
         if all, out == nil, check == nil { throw ValidationError("--all needs --out DIR or --check DIR.") }
         if out != nil, check != nil { throw ValidationError("--out and --check exclude each other.") }
         if !all, family == .both { throw ValidationError("--family both needs --all: one file is of one family.") }
+        if all, part != nil { throw ValidationError("--part has no use with --all, which writes every text.") }
         if all, nfacct {
             throw ValidationError("--nfacct has no use with --all, which writes the files with and without.")
         }
@@ -73,7 +76,7 @@ struct Render: AsyncParsableCommand {
         var differs = false
         for file in all ? allFiles(input) : [try oneFile(input)] {
             if let check {
-                differs = try !Self.compare(file, with: all ? "\(check)/\(file.name)" : check) || differs
+                differs = !Self.compare(file, with: all ? "\(check)/\(file.name)" : check) || differs
             } else if let out {
                 try Self.save(file, in: out, all: all)
             } else {
@@ -99,31 +102,26 @@ struct Render: AsyncParsableCommand {
         }
     }
 
-    /// The file that the mode and the options ask for. Ends the command with status 2 where they contradict each other.
+    /// The file that the mode and the options ask for. Throws where they contradict each other.
     private func oneFile(_ input: ClusterInput) throws -> File {
         let facts = HostFacts(of: input.node)
         let family = family?.families.first ?? .ipv4
         let parts = Part.parts(of: input.mode)
         let part = self.part ?? parts[0]
         guard parts.contains(part) else {
-            throw refusal(
+            throw InputError(
                 "--part \(part.rawValue): mode \(input.mode.rawValue) has "
                     + "\(parts.map(\.rawValue).joined(separator: ", ")) only; say --mode")
         }
         try nftables.require(input.mode)
         if nfacct, input.mode != .iptables {
-            throw refusal("--nfacct: mode \(input.mode.rawValue) has no such rules; say --mode iptables")
+            throw InputError("--nfacct: mode \(input.mode.rawValue) has no such rules; say --mode iptables")
         }
         switch input.mode {
         case .iptables: return Self.restoreFile(input, family, facts, accounting: nfacct)
         case .nftables: return Self.nftFile(input, family, facts, nftables)
         case .ipvs: return Self.ipvsFile(input, family, facts, part)
         }
-    }
-
-    private func refusal(_ reason: String) -> ExitStatus {
-        Console.report("switchyard: error: \(reason)")
-        return ExitStatus.badInput
     }
 
     private static func restoreFile(
@@ -157,26 +155,28 @@ struct Render: AsyncParsableCommand {
     }
 
     /// True if the file at `path` has the text. Says on standard output what differs.
-    private static func compare(_ file: File, with path: String) throws -> Bool {
-        guard let data = FileManager.default.contents(atPath: path) else {
-            Console.write("\(path): the file is missing or cannot be read\n")
+    private static func compare(_ file: File, with path: String) -> Bool {
+        let old: [UInt8]
+        do throws(ReadFailure) {
+            old = try fileBytes(path: path)
+        } catch {
+            Console.write("\(path): \(error.sentence)\n")
             return false
         }
         guard
             let difference = UnifiedDiff.text(
-                old: Array(data), new: file.text, oldName: path, newName: "rendered/\(file.name)")
+                old: old, new: file.text, oldName: path, newName: "rendered/\(file.name)")
         else { return true }
         Console.write(difference)
         return false
     }
 
-    private static func save(_ file: File, in out: String, all: Bool) throws {
+    private static func save(_ file: File, in out: String, all: Bool) throws(InputError) {
         do {
             if all { try FileManager.default.createDirectory(atPath: out, withIntermediateDirectories: true) }
             try Data(file.text).write(to: URL(filePath: all ? "\(out)/\(file.name)" : out), options: .atomic)
         } catch {
-            Console.report("switchyard: error: \(out): \(file.name) cannot be written: \(error.localizedDescription)")
-            throw ExitStatus.badInput
+            throw InputError("\(file.name) cannot be written: \(error.systemReason)", at: out)
         }
     }
 }

@@ -15,33 +15,14 @@ struct Run: AsyncParsableCommand {
         discussion: """
             Follows the Services and EndpointSlices of a cluster, or manifests in a folder, and commits what they ask \
             for to this node's kernel. On SIGTERM it ends and leaves the rules in place. Needs root, or CAP_NET_ADMIN \
-            in the node's network namespace.
+            in the node's network namespace. Status 0: ended by a signal, 1: failed, 2: bad input.
             """)
 
     @OptionGroup var source: SourceOptions
 
-    @Option(
-        help: ArgumentHelp(
-            "A KubeProxyConfiguration, taken over again whenever it changes; without one its defaults hold.",
-            valueName: "file"))
-    var config: String?
+    @OptionGroup var settings: NodeSettings
 
-    @Option(help: "The mode, over the configuration's: iptables, ipvs or nftables.")
-    var mode: ProxyMode?
-
-    @Option(help: ArgumentHelp("The node that the rules are for, over the configuration's.", valueName: "node"))
-    var hostnameOverride: String?
-
-    @Option(help: "The families to serve: ipv4, ipv6 or both.")
-    var family = FamilyChoice.both
-
-    @Option(help: "The iptables variant, legacy or nft; without it the node's own is found out.")
-    var variant: IPTablesVariant?
-
-    @Flag(
-        inversion: .prefixedNo,
-        help: "Counts packets in the kernel's accounting objects (default: where the kernel has them).")
-    var nfacct: Bool?
+    @OptionGroup var commit: CommitOptions
 
     @OptionGroup var nftables: NFTOptions
 
@@ -57,7 +38,9 @@ struct Run: AsyncParsableCommand {
     var statusSocket = StatusServer.defaultPath
 
     @Option(
-        help: ArgumentHelp("How much is logged, over the configuration's: 0, 1 with every sync.", valueName: "level"))
+        help: ArgumentHelp(
+            "How much is logged, over the configuration's: 0, 1 to 4 with every sync, 5 and more with everything.",
+            valueName: "level"))
     var verbosity: Int?
 
     func validate() throws {
@@ -69,7 +52,7 @@ struct Run: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let (configuration, diagnostics) = try readConfiguration()
+        let (configuration, diagnostics) = try settings.configuration()
         var logging = configuration
         if let verbosity { logging.loggingVerbosity = verbosity }
         let log = LogWriter(logging)
@@ -91,20 +74,14 @@ struct Run: AsyncParsableCommand {
             try await group.run()
             logger.info("stopped; the rules stay in place")
             log.flush()
+        } catch let error as InputError {
+            for diagnostic in error.diagnostics { logger.log(diagnostic) }
+            log.flush()
+            throw ExitStatus.badInput
         } catch {
             logger.critical("\(error)")
             log.flush()
             throw ExitStatus.failed
-        }
-    }
-
-    private func readConfiguration() throws -> (ProxyConfiguration, [Diagnostic]) {
-        guard let config else { return (ProxyConfiguration(), []) }
-        do {
-            return try ConfigurationReader.read(path: config)
-        } catch {
-            for diagnostic in error.diagnostics { Console.report("switchyard: \(diagnostic)") }
-            throw ExitStatus.badInput
         }
     }
 }
@@ -118,7 +95,7 @@ private struct NodeService: ServiceLifecycle.Service {
     let logger: Logger
 
     func run() async throws {
-        let follower = command.config.map { ConfigurationFollower(path: $0, logger: logger) }
+        let follower = command.settings.config.map { ConfigurationFollower(path: $0, logger: logger) }
         var configuration: ProxyConfiguration? = configuration
         while let current = configuration {
             configuration = try await run(by: current, follower)
@@ -156,8 +133,10 @@ private struct NodeService: ServiceLifecycle.Service {
 
     private func daemon(by configuration: ProxyConfiguration, _ follower: ConfigurationFollower?) async throws -> Daemon
     {
-        let nodeName = NodeName.choose(command.hostnameOverride, configuration)
-        let mode = command.mode ?? configuration.mode
+        let nodeName = command.settings.nodeName(configuration)
+        let mode = command.settings.mode(configuration)
+        // Before anything is made in the kernel.
+        let source = try command.source.makeSource(configuration, nodeName: nodeName, logger: logger)
         let backend = try await backend(in: mode)
         var options = Daemon.Options(
             configuration: configuration, nodeName: nodeName,
@@ -165,7 +144,6 @@ private struct NodeService: ServiceLifecycle.Service {
         options.statusSocket = command.statusSocket.isEmpty ? nil : command.statusSocket
         options.logLinesDropped = { log.droppedLineCount }
         options.configurationProblem = { follower?.problem }
-        let source = try command.source.makeSource(configuration, nodeName: nodeName, logger: logger)
         options.nodeGrace = source.nodeGrace
         logger.info(
             "starting",
@@ -180,6 +158,9 @@ private struct NodeService: ServiceLifecycle.Service {
         if command.drainTimeout != nil, mode != .ipvs {
             logger.warning("--drain-timeout has no use in mode \(mode.rawValue): open connections are never ended")
         }
+        for option in command.commit.useless(in: mode) {
+            logger.warning("\(option.name) has no use: \(option.reason)")
+        }
         if mode == .nftables {
             do throws(NFTablesError) {
                 _ = try await NFTablesApplier().generation()
@@ -189,7 +170,7 @@ private struct NodeService: ServiceLifecycle.Service {
                 logger.warning("\(error)")
             }
             return .nftables(
-                command.family.onThisNode("served"), serviceCounters: command.nftables.serviceCounters)
+                command.commit.family.onThisNode("served"), serviceCounters: command.nftables.serviceCounters)
         }
         if command.nftables.serviceCounters {
             logger.warning("--service-counters has no use in mode \(mode.rawValue): connections are not counted")
@@ -204,10 +185,10 @@ private struct NodeService: ServiceLifecycle.Service {
                 logger.warning("\(error)")
             }
         }
-        let variant = if let variant = command.variant { variant } else { await IPTablesVariant.detect() }
+        let variant = await IPTablesVariant.chosen(command.commit.variant)
         var tools: [IPTablesTools] = []
         var missing: IPTablesError?
-        for family in command.family.onThisNode("served") {
+        for family in command.commit.family.onThisNode("served") {
             do {
                 tools.append(try await IPTablesTools.find(family, variant))
             } catch {
@@ -216,13 +197,13 @@ private struct NodeService: ServiceLifecycle.Service {
         }
         if let missing {
             // A node without the programs of one family is served in the other, unless it was asked for by name.
-            guard command.family == .both, !tools.isEmpty else { throw missing }
+            guard command.commit.family == .both, !tools.isEmpty else { throw missing }
             logger.warning("only one family is served: \(missing)")
         }
         guard mode == .iptables else {
             return .ipvs(variant, tools: tools, drainTimeout: command.drainTimeout?.duration)
         }
-        let accounting = AccountingChoice(command.nfacct).make { logger.warning("\($0)") }
+        let accounting = AccountingChoice(command.commit.nfacct).make { logger.warning("\($0)") }
         logger.debug("the variant of iptables is chosen", metadata: ["variant": "\(variant.rawValue)"])
         return .iptables(variant, tools: tools, accounting: accounting)
     }

@@ -11,13 +11,15 @@ import SyncLoop
 
 /// Where the objects come from, apart from single files.
 struct SourceOptions: ParsableArguments {
-    @Option(help: ArgumentHelp("Reads every .yaml, .yml and .json file of a folder.", valueName: "folder"))
+    @Option(
+        help: ArgumentHelp(
+            "The .yaml, .yml and .json files of a folder, which the daemon follows.", valueName: "folder"))
     var source: String?
 
     @Option(
         help: ArgumentHelp(
-            "Asks the cluster that this file names; without files, folder and this one, the cluster of the pod's "
-                + "service account.",
+            "The cluster that this file names; where no source is named at all, the configuration's, else that of the "
+                + "pod's service account.",
             valueName: "file"))
     var kubeconfig: String?
 
@@ -33,14 +35,15 @@ extension SourceOptions {
     /// The manifests of the folder, in the order of their names; none without a folder.
     func manifestPaths() throws(InputError) -> [String] {
         guard let source else { return [] }
-        guard let names = try? FileManager.default.contentsOfDirectory(atPath: source) else {
-            throw InputError([Diagnostic(.error, at: source, "the folder cannot be read")])
+        let names: [String]
+        do {
+            names = try FileManager.default.contentsOfDirectory(atPath: source)
+        } catch {
+            throw InputError("the folder cannot be opened: \(error.systemReason)", at: source)
         }
         let manifests = names.filter { name in [".yaml", ".yml", ".json"].contains { name.hasSuffix($0) } }
         guard !manifests.isEmpty else {
-            throw InputError([
-                Diagnostic(.error, at: source, "no manifests: name files with -f or a folder with --source")
-            ])
+            throw InputError("the folder has no file that ends in .yaml, .yml or .json", at: source)
         }
         return manifests.sorted().map { "\(source)/\($0)" }
     }
@@ -74,7 +77,7 @@ extension SourceOptions {
         func snapshot(
             _ configuration: ProxyConfiguration, nodeName: String, isStrict: Bool
         ) async throws(InputError) -> Manifests {
-            let (api, diagnostics) = try connect(configuration, nodeName: nodeName)
+            let (api, diagnostics) = try connect(configuration, nodeName: nodeName, takesFiles: true)
             do {
                 var objects = try await api.snapshot()
                 objects.diagnostics = diagnostics + objects.diagnostics
@@ -83,29 +86,28 @@ extension SourceOptions {
             } catch let error as InputError {
                 throw error
             } catch {
-                throw InputError(diagnostics + [Diagnostic(.error, at: "", "\(error)")])
+                throw InputError(diagnostics + InputError("\(error)").diagnostics)
             }
         }
 
         private func clusterSource(
             _ configuration: ProxyConfiguration, nodeName: String, logger: Logger
         ) throws(InputError) -> DaemonSource {
-            let (api, diagnostics) = try connect(configuration, nodeName: nodeName)
+            let (api, diagnostics) = try connect(configuration, nodeName: nodeName, takesFiles: false)
             for diagnostic in diagnostics { logger.log(diagnostic) }
             return DaemonSource(objects: api, description: "API server \(api.address)", nodeGrace: .seconds(30))
         }
 
+        /// - Parameter takesFiles: true for a command that reads single files too.
         private func connect(
-            _ configuration: ProxyConfiguration, nodeName: String
+            _ configuration: ProxyConfiguration, nodeName: String, takesFiles: Bool
         ) throws(InputError) -> (api: ClusterAPI, diagnostics: [Diagnostic]) {
             let file = kubeconfig ?? configuration.clientConnection.kubeconfig
             let isInCluster = ProcessInfo.processInfo.environment["KUBERNETES_SERVICE_HOST"] != nil
             guard !file.isEmpty || server != nil || isInCluster else {
-                throw InputError([
-                    Diagnostic(
-                        .error, at: "",
-                        "no manifests: name files with -f, a folder with --source or a cluster with --kubeconfig")
-                ])
+                throw InputError(
+                    "no source of objects: name \(takesFiles ? "files with -f, " : "")a folder with --source, a cluster "
+                        + "with --kubeconfig or an API server with --server")
             }
             return try ClusterAPI.connect(
                 kubeconfig: file.isEmpty ? nil : file, server: server, nodeName: nodeName,
@@ -117,16 +119,17 @@ extension SourceOptions {
         func snapshot(
             _ configuration: ProxyConfiguration, nodeName: String, isStrict: Bool
         ) async throws(InputError) -> Manifests {
-            throw InputError([Diagnostic(.error, at: "", Self.missing)])
+            throw missing("files with -f or a folder with --source")
         }
 
         private func clusterSource(
             _ configuration: ProxyConfiguration, nodeName: String, logger: Logger
         ) throws(InputError) -> DaemonSource {
-            throw InputError([Diagnostic(.error, at: "", Self.missing)])
+            throw missing("a folder with --source")
         }
 
-        private static let missing =
-            "no manifests: name files with -f or a folder with --source; this build asks no API server"
+        private func missing(_ sources: String) -> InputError {
+            InputError("no source of objects: name \(sources); this build asks no API server")
+        }
     }
 #endif

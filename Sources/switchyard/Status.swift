@@ -8,7 +8,7 @@ struct Status: ParsableCommand {
         discussion: """
             Prints whether every rule is as it should be, and if not why; then the last sync and the last failure of \
             each family, what is pending, and what was changed by others and mended. The status is 0 if the daemon is \
-            healthy, 1 if it is not or does not answer within two seconds, and 2 if none is running.
+            healthy, 1 if it is not, does not answer within two seconds or cannot be asked, and 2 if none is running.
             """)
 
     @Option(help: ArgumentHelp("The socket at which the daemon answers.", valueName: "path"))
@@ -30,28 +30,28 @@ struct Status: ParsableCommand {
         do {
             let document = try StatusClient.read(path: socket)
             guard let status = try? DaemonStatus(document: document) else {
-                Console.report("switchyard: error: What the socket \(socket) gives is not a status that can be read.")
+                Console.error("What the socket \(socket) gives is not a status that can be read.")
                 throw ExitStatus.failed
             }
             if let service { return try show(service, of: status) }
             if json { Console.write(document) } else { Console.write(status.text()) }
             if !status.healthy { throw ExitStatus.failed }
         } catch let error as StatusSocketError {
-            Console.report("switchyard: error: \(error)")
-            if case .noAnswer = error { throw ExitStatus.failed }
-            throw ExitStatus.badInput
+            Console.error("\(error)")
+            if case .notRunning = error { throw ExitStatus.badInput }
+            throw ExitStatus.failed
         }
     }
 
     private func show(_ service: String, of status: DaemonStatus) throws {
         guard status.countsServices else {
-            Console.report(
-                "switchyard: error: The daemon does not count connections: `run --service-counters` does, in nftables mode."
+            Console.error(
+                "The daemon does not count connections: `run --service-counters` does, in nftables mode."
             )
             throw ExitStatus.failed
         }
         guard let text = status.text(ofService: service) else {
-            Console.report("switchyard: error: There is no counter of a service port \(service).")
+            Console.error("There is no counter of a service port \(service).")
             throw ExitStatus.failed
         }
         Console.write(text)

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import ProxyCore
 
 /// The command line. Rules go to standard output, everything else to standard error.
 @main
@@ -25,6 +26,9 @@ struct Switchyard: AsyncParsableCommand {
             }
         } catch let status as ExitStatus {
             Foundation.exit(status.rawValue)
+        } catch let refusal as InputError {
+            Console.report(refusal.diagnostics)
+            Foundation.exit(ExitStatus.badInput.rawValue)
         } catch {
             // Help is an error to the parser; a wrong option is bad input, whose status is 2 and not the parser's 64.
             let message = fullMessage(for: error)
@@ -32,7 +36,7 @@ struct Switchyard: AsyncParsableCommand {
                 Console.write(message + "\n")
                 Foundation.exit(ExitStatus.success.rawValue)
             }
-            Console.report(message)
+            Console.writeError(message)
             Foundation.exit(ExitStatus.badInput.rawValue)
         }
     }
@@ -41,8 +45,9 @@ struct Switchyard: AsyncParsableCommand {
 /// The statuses with which commands end.
 enum ExitStatus: Int32, Error {
     case success = 0
-    /// The kernel refused, or files differ.
+    /// The kernel refused something, what was compared differs, or the daemon is not healthy.
     case failed = 1
-    /// Nothing was done: the input was refused.
+    /// The input or an option was refused, or what was asked could not be told: rules could not be compared, nothing
+    /// could be tried, no daemon is running.
     case badInput = 2
 }

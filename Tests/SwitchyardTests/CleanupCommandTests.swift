@@ -1,3 +1,4 @@
+import Foundation
 import ProxyCore
 import TestSupport
 import Testing
@@ -125,6 +126,19 @@ struct CleanupCommandTests {
         #expect(lines.suffix(2).allSatisfy { $0.hasPrefix("accounting object ") })
         #expect(try namespace.require(["nfacct", "list"]).contains("localhost_nps_accepted_pkts"))
         #expect(result.errors.contains("KUBE-FIREWALL stays"))
+    }
+
+    @Test("says once that the kernel has no IPv6")
+    func onlyIPv4() throws {
+        let namespace = try Namespace()
+        // In the process's own view /proc/net is empty, and there with if_inet6.
+        let result = try namespace.run([
+            "unshare", "--mount", "sh", "-ec", "mount -t tmpfs none /proc/$$/net; exec \"$@\"", "sh",
+            BuiltProducts.switchyard, "cleanup",
+        ])
+        #expect(result.status == 0, "\(result.errors)")
+        let sentence = "switchyard: note: the kernel has no IPv6; only IPv4 is cleaned up\n"
+        #expect(result.errors.components(separatedBy: sentence).count == 2, "\(result.errors)")
     }
 
     @Test("makes no table where there is none")

@@ -69,7 +69,7 @@ struct DiffSavedTests {
         let document = try JSONDecoder().decode(Document.self, from: Data(result.output.utf8))
         #expect(!document.equal)
         let family = try #require(document.families.first)
-        #expect(family.family == "ipv4" && family.compared && family.wantedRules == 44)
+        #expect(family.family == "IPv4" && family.compared && family.wantedRules == 44)
         let finding = try #require(family.findings.first)
         #expect(family.findings.count == 1)
         #expect(finding.kind == "foreign" && finding.service == "default/kubernetes:https")
@@ -84,15 +84,29 @@ struct DiffSavedTests {
     func couldNotTell() throws {
         let missing = try diff(["--saved", "/nonexistent"] + savedCluster)
         #expect(missing.status == 2)
-        #expect(missing.errors.contains("/nonexistent: the file is missing or cannot be read"))
+        #expect(missing.errors.contains("/nonexistent: error: cannot be opened: No such file or directory"))
         let cut = try diff(["--saved", "-"] + savedCluster, input: "*nat\n:KUBE-SERVICES - [0:0]\n")
         #expect(cut.status == 2)
-        #expect(cut.errors.contains("-: line 2: the text ends within table nat, before its COMMIT"))
-        #expect(try diff(["--saved", "-"] + savedCluster, input: "").status == 2)
+        #expect(cut.errors.contains("standard input:2: error: the text ends within table nat, before its COMMIT"))
+        let empty = try diff(["--saved", "-"] + savedCluster, input: "")
+        #expect(empty.status == 2)
+        #expect(empty.errors.hasSuffix("switchyard: standard input: error: there is no table in it\n"))
         #expect(try diff(["--saved", savePath("iptables-nft")]).status == 2)
         #expect(try diff(["--saved", "a", "--saved", "b", "--saved", "c"]).status == 2)
         #expect(try diff(["--saved", savePath("iptables-nft"), "--variant", "nft"] + savedCluster).status == 2)
         #expect(try diff(["--saved", savePath("iptables-nft"), "--mode", "nftables"] + savedCluster).status == 2)
+    }
+
+    @Test("refuses a save that says it is of the other family")
+    func otherFamily() throws {
+        for (name, family, sentence) in [
+            ("ip6tables-nft", "ipv4", "this is a save of ip6tables-save, but it is read as IPv4; say --family ipv6"),
+            ("iptables-nft", "ipv6", "this is a save of iptables-save, but it is read as IPv6; say --family ipv4"),
+        ] {
+            let result = try diff(["--saved", savePath(name), "--family", family] + savedCluster)
+            #expect(result.status == 2 && result.output == "")
+            #expect(result.errors == "switchyard: \(savePath(name)): error: \(sentence)\n")
+        }
     }
 
     @Test("takes nothing that a terminal would obey from a save to the screen")

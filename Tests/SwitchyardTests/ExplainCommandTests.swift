@@ -204,7 +204,7 @@ struct ExplainCommandTests {
             ),
             (
                 ["--from", "1.2.3.4", "--to", "1.1.1.1:1", "--saved", "/nowhere"],
-                "/nowhere: error: the file cannot be read"
+                "/nowhere: error: cannot be opened: No such file or directory"
             ),
             (["--from", "1.2.3.4", "--to", "1.1.1.1:1", "--live", "--saved", "x"], "exclude each other"),
             (["--probes", yaobank.cluster, "--json"], "--json has no use with --probes"),

@@ -92,7 +92,7 @@ struct RenderCommandTests {
         #expect(lines[0] == "--- \(file)")
         #expect(lines.filter { $0.hasPrefix("-") && $0.contains("0.4000000000") }.count == 1)
         #expect(lines.filter { $0.hasPrefix("+") && $0.contains("0.5000000000") }.count == 1)
-        #expect(lines.last == "\(scratch.path)/iptables.v6.restore: the file is missing or cannot be read")
+        #expect(lines.last == "\(scratch.path)/iptables.v6.restore: cannot be opened: No such file or directory")
     }
 
     @Test("reads standard input, folders, and documents in any order")

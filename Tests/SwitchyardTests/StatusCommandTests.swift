@@ -15,6 +15,23 @@ struct StatusCommandTests {
         #expect(result.errors == "switchyard: error: No daemon is running: nobody answers at the socket \(path).\n")
     }
 
+    @Test("ends with 1 where it cannot be told whether a daemon is running", .kernel("setpriv"))
+    func cannotAsk() throws {
+        let noSocket = try Command.run([BuiltProducts.switchyard, "status", "--socket", "/etc/passwd/socket"])
+        #expect(noSocket.status == 1)
+        #expect(
+            noSocket.errors == "switchyard: error: Cannot connect to the socket /etc/passwd/socket: Not a directory.\n")
+        try answer("hello") {
+            try #require(chmod(path, 0) == 0)
+            let forbidden = try Command.run([
+                "setpriv", "--bounding-set", "-dac_override", BuiltProducts.switchyard, "status", "--socket", path,
+            ])
+            #expect(forbidden.status == 1)
+            #expect(
+                forbidden.errors == "switchyard: error: Cannot connect to the socket \(path): Permission denied.\n")
+        }
+    }
+
     @Test("ends with 0 if the daemon is healthy and with 1 if not", arguments: [true, false])
     func health(_ isHealthy: Bool) throws {
         let document = """

@@ -24,6 +24,8 @@ final class DaemonNode {
     /// The families that the daemon serves: ipv4, ipv6 or both.
     let family: String
     private let server: RunningCommand
+    /// As it is configured.
+    private var mode = ""
     private(set) var daemon: DaemonProcess?
 
     var manifests: URL { folder.appending(path: "manifests") }
@@ -71,12 +73,13 @@ final class DaemonNode {
     func configure(
         mode: String? = nil, syncPeriod: String = "30s", masqueradeAll: Bool = false, settings: String = ""
     ) throws {
+        self.mode = mode ?? (variant == .nftables ? "nftables" : "iptables")
         try replace(
             configurationFile,
             with: """
                 apiVersion: kubeproxy.config.k8s.io/v1alpha1
                 kind: KubeProxyConfiguration
-                mode: \(mode ?? (variant == .nftables ? "nftables" : "iptables"))
+                mode: \(self.mode)
                 hostnameOverride: node1
                 iptables: { minSyncPeriod: 0s, syncPeriod: \(syncPeriod), masqueradeAll: \(masqueradeAll) }
                 nftables: { minSyncPeriod: 1us, syncPeriod: \(syncPeriod), masqueradeAll: \(masqueradeAll) }
@@ -94,6 +97,9 @@ final class DaemonNode {
         try Data(text.utf8).write(to: file, options: .atomic)
     }
 
+    /// None in nftables mode, which has no variants.
+    private var variantOption: [String] { mode == "nftables" ? [] : ["--variant", "\(variant.ofIPTables)"] }
+
     // MARK: The daemon
 
     @discardableResult
@@ -102,7 +108,7 @@ final class DaemonNode {
         let started = try DaemonProcess(
             BuiltProducts.switchyard, in: namespace,
             ["--source", manifests.path, "--config", configurationFile.path]
-                + ["--variant", "\(variant.ofIPTables)", "--family", family] + arguments,
+                + variantOption + ["--family", family] + arguments,
             environment: environment.merging(["PATH": "\(gate.folder.path):\(path)"]) { $1 },
             standardError: standardError)
         daemon = started
@@ -126,10 +132,9 @@ final class DaemonNode {
 
     /// What differs between the kernel and the manifests; empty if nothing does.
     func difference(_ family: String? = nil) throws -> String {
-        let result = try run([
-            BuiltProducts.switchyard, "diff", "--source", manifests.path, "--config", configurationFile.path,
-            "--variant", "\(variant.ofIPTables)", "--family", family ?? self.family,
-        ])
+        let result = try run(
+            [BuiltProducts.switchyard, "diff", "--source", manifests.path, "--config", configurationFile.path]
+                + variantOption + ["--family", family ?? self.family])
         return result.status == 0 ? "" : result.output + result.errors
     }
 

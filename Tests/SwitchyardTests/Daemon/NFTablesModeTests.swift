@@ -38,10 +38,11 @@ extension DaemonNFTables {
         func applied(_ variant: TrafficLabs.Variant) throws {
             let node = try DaemonNode(variant)
             for mode in ["iptables", "nftables", "iptables"] {
-                let result = try node.run([
+                let apply = [
                     BuiltProducts.switchyard, "apply", "--source", node.manifests.path, "--config",
-                    node.configurationFile.path, "--family", "both", "--mode", mode, "--variant", "\(variant)",
-                ])
+                    node.configurationFile.path, "--family", "both", "--mode", mode,
+                ]
+                let result = try node.run(apply + (mode == "nftables" ? [] : ["--variant", "\(variant)"]))
                 #expect(result.status == 0, "\(result.errors)")
                 #expect(try node.tablesOfNFTables().count == (mode == "nftables" ? 2 : 0))
                 #expect(try node.chainsOfIPTables().isEmpty == (mode == "nftables"))

@@ -91,12 +91,17 @@ struct IPVSModuleTests {
         }
     }
 
-    @Test("are not loaded by a cleanup, which has nothing to do without them")
-    func cleanup() throws {
+    @Test(
+        "are not loaded by a cleanup, which has nothing to do without them, nor by a look for what serves",
+        arguments: [
+            ["cleanup", "--mode", "ipvs"],
+            ["explain", "--live", "--node-address", "10.0.0.1", "--from", "10.0.0.2", "--to", "10.0.0.3:1"],
+        ])
+    func quiet(_ command: [String]) throws {
         let namespace = try Namespace()
         defer { restore() }
         try takeAway("xt_set|xt_ipvs|ip_set.*|ip_vs.*")
-        let result = try namespace.run([BuiltProducts.switchyard, "cleanup", "--mode", "ipvs", "--variant", "legacy"])
+        let result = try namespace.run([BuiltProducts.switchyard] + command + ["--variant", "legacy"])
         #expect(result.status == 0, "\(result.errors)")
         #expect(try Command.run(["grep", "-E", "^(ip_set|ip_vs)", "/proc/modules"]).output == "")
     }

@@ -80,6 +80,28 @@ struct IPVSExplainTests {
         }
     }
 
+    @Test("of another mode warns of virtual servers, as diff does, and only where they are services'")
+    func otherMode() throws {
+        let node = try IPVSCommandNode()
+        let golden = GoldenCase.named("affinity")
+        let options = ["--variant", "legacy", "-f", golden.cluster, "--config", golden.configuration]
+        func errors(_ command: [String]) throws -> String {
+            let result = try node.namespace.run([BuiltProducts.switchyard] + command + options)
+            #expect(result.status == (command[0] == "diff" ? 1 : 0), "\(result)")
+            return result.errors
+        }
+        let explain = ["explain", "--live", "--from", "203.0.113.5", "--to", "172.30.1.1:80"]
+        func warning(_ done: String) -> String {
+            "switchyard: warning: this node has virtual servers of services, which are not \(done); see --mode ipvs\n"
+        }
+        try node.namespace.require(["ipvsadm", "--restore"], input: "-A -t 9.9.9.9:80 -s wlc\n")
+        #expect(try errors(explain) == "")
+        #expect(try node.apply("affinity", mode: "ipvs").status == 0)
+        #expect(try errors(explain) == warning("followed"))
+        #expect(try errors(["diff"]).contains(warning("compared")))
+        #expect(try errors(explain + ["--mode", "ipvs"]) == "")
+    }
+
     @Test("follows what is there where no cluster is given, in either family")
     func foreign() throws {
         let namespace = try Namespace()

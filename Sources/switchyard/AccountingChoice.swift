@@ -1,24 +1,4 @@
-public import ArgumentParser
-public import BatchApplier
-import Foundation
-import ProxyCore
-
-// What commands that work on the kernel of this node have in common.
-
-extension IPTablesVariant: ExpressibleByArgument {}
-
-extension FamilyChoice {
-    /// The families asked for; without IPv6 in the kernel, both means IPv4.
-    ///
-    /// - Parameter done: what is done with a family, for the note that says so.
-    func onThisNode(_ done: String) -> [IPFamily] {
-        if self == .both, !FileManager.default.fileExists(atPath: "/proc/net/if_inet6") {
-            Console.report("switchyard: note: the kernel has no IPv6; only IPv4 is \(done)")
-            return [.ipv4]
-        }
-        return families
-    }
-}
+import BatchApplier
 
 /// Whether rules count packets in the kernel's accounting objects.
 struct AccountingChoice {

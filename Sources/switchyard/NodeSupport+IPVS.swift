@@ -5,12 +5,11 @@ import ProxyCore
 extension NodeSupport {
     /// What this node has and lacks for ipvs mode, the programs of iptables included.
     static func ipvs(
-        _ family: IPFamily, _ scheduler: IPVSScheduler, _ variant: IPTablesVariant?
+        _ family: IPFamily, _ scheduler: IPVSScheduler, _ variant: Variant
     ) async -> NodeSupport {
         let programs = await iptables(family, variant)
         guard case .known(var present, var missing) = programs else { return programs }
-        let chosen = if let variant { variant } else { await IPTablesVariant.detect() }
-        let tools = try? await IPTablesTools.find(family, chosen)
+        let tools = try? await IPTablesTools.find(family, variant.chosen)
         let features = IPVSFeature.all(scheduler).filter { tools != nil || !$0.isOfRules }
         do throws(IPVSError) {
             let answers = try await IPVSTrial(family, tools: tools).answers(to: features.map(\.step))
