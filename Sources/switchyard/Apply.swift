@@ -80,14 +80,14 @@ struct Apply: AsyncParsableCommand {
             case .removed(let what): Console.say("\(what), as \(input.mode.rawValue) serves now")
             case .kept(let what):
                 Console.note("\(what), till they end: apply again then, or clean up")
-            case .failed(let why): Console.warning("\(why)")
+            case .failed(let why): Console.warning(why)
             }
         }
     }
 
     /// Says what was out of order and is not any more.
     private func tell(of report: IPTablesReport, _ family: IPFamily) {
-        for warning in report.warnings { Console.warning("\(warning)") }
+        for warning in report.warnings { Console.warning(warning) }
         for (jumps, finding) in [
             (report.movedJumps, "stood behind a rule that takes every connection; it is first again"),
             (report.reducedJumps, "was there more than once; it is there once again"),

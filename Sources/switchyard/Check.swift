@@ -11,8 +11,8 @@ struct Check: AsyncParsableCommand {
             With --from and --to, compares where packets end, for the node of the configuration, and says what this \
             node lacks for the mode of --to. Without them no cluster is asked: it says what the node has and lacks for \
             its mode. What nf_tables, IPVS and sets can do is tried in a network namespace of its own, which needs \
-            root; nothing on the node changes. Status 0: nothing would change and nothing is missing, 1: something, 2: bad \
-            input, or nothing could be tried.
+            root; nothing on the node changes. Status 0: nothing would change and nothing is missing, 1: something, \
+            2: bad input, or nothing could be tried.
             """)
 
     @OptionGroup var cluster: ClusterOptions

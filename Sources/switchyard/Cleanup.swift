@@ -13,8 +13,8 @@ struct Cleanup: AsyncParsableCommand {
             mode, with the connections that go through them. All else stays: rules and virtual servers of others, and \
             KUBE-FIREWALL, which the kubelet uses too. A chain that a rule of another program leads to cannot be \
             removed; it is emptied and named, and the status is 1; so it is where another program uses a set, which \
-            stays as it is. Needs root, or CAP_NET_ADMIN in the node's network namespace. Status 0: all is gone that was \
-            to go, 1: something is left, 2: a wrong option.
+            stays as it is. Needs root, or CAP_NET_ADMIN in the node's network namespace. Status 0: all is gone \
+            that was to go, 1: something is left, 2: a wrong option.
             """)
 
     @Option(

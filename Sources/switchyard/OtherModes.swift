@@ -47,7 +47,7 @@ enum OtherModes {
     /// False where to ask for tables could have the kernel load a module.
     private static var hasNFTables: Bool {
         let files = FileManager.default
-        // Without the second file the kernel has no modules at all. The first is not there where nf_tables is no module.
+        // A kernel without the second file has no modules at all. One that has nf_tables built in lacks the first.
         if files.fileExists(atPath: "/sys/module/nf_tables") || !files.fileExists(atPath: "/proc/modules") {
             return true
         }

@@ -86,7 +86,7 @@ extension SourceOptions {
             } catch let error as InputError {
                 throw error
             } catch {
-                throw InputError(diagnostics + InputError("\(error)").diagnostics)
+                throw InputError(diagnostics + [Diagnostic(.error, at: "", "\(error)")])
             }
         }
 
@@ -106,8 +106,8 @@ extension SourceOptions {
             let isInCluster = ProcessInfo.processInfo.environment["KUBERNETES_SERVICE_HOST"] != nil
             guard !file.isEmpty || server != nil || isInCluster else {
                 throw InputError(
-                    "no source of objects: name \(takesFiles ? "files with -f, " : "")a folder with --source, a cluster "
-                        + "with --kubeconfig or an API server with --server")
+                    "no source of objects: name \(takesFiles ? "files with -f, " : "")a folder with --source, "
+                        + "a cluster with --kubeconfig or an API server with --server")
             }
             return try ClusterAPI.connect(
                 kubeconfig: file.isEmpty ? nil : file, server: server, nodeName: nodeName,

@@ -22,7 +22,7 @@ private struct UselessOption: CustomTestStringConvertible {
     /// Refused before anything is read.
     static let ofCommandLine = [
         UselessOption(
-            "cleanup --mode nftables --variant nft",
+            "cleanup --dry-run --mode nftables --variant nft",
             "--variant has no use with --mode nftables, which has no variants."),
         UselessOption("render --all --out x --part nft", "--part has no use with --all, which writes every text."),
         UselessOption(
@@ -38,14 +38,16 @@ private struct UselessOption: CustomTestStringConvertible {
 
     /// Refused once the mode is known.
     static let ofMode = [
-        UselessOption("apply --mode nftables --variant nft", noVariants),
+        UselessOption("apply --dry-run --mode nftables --variant nft", noVariants),
         UselessOption("diff --mode nftables --variant nft", noVariants),
         UselessOption("check --mode nftables --variant nft", noVariants),
         UselessOption("check --from iptables --to nftables --variant nft", noVariants),
         UselessOption("explain --live --mode nftables --variant nft --from 1.1.1.1 --to 2.2.2.2:1", noVariants),
-        UselessOption("apply --mode ipvs --nfacct", "--nfacct: mode ipvs has no such rules; say --mode iptables"),
         UselessOption(
-            "apply --mode nftables --no-nfacct", "--no-nfacct: mode nftables has no such rules; say --mode iptables"),
+            "apply --dry-run --mode ipvs --nfacct", "--nfacct: mode ipvs has no such rules; say --mode iptables"),
+        UselessOption(
+            "apply --dry-run --mode nftables --no-nfacct",
+            "--no-nfacct: mode nftables has no such rules; say --mode iptables"),
         UselessOption(
             "explain --live --mode ipvs --layout kube-proxy --from 1.1.1.1 --to 2.2.2.2:1",
             "--layout: mode ipvs has one layout only; say --mode nftables"),
