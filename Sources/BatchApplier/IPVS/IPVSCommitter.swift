@@ -57,8 +57,12 @@ public actor IPVSCommitter {
     /// Commits a batch.
     ///
     /// What comes after a part that could not be done at all is not tried, so that no service is announced that nobody
-    /// serves.
+    /// serves. A commit that has begun goes on to its end, also where the task is cancelled.
     public func commit(_ batch: IPVSBatch) async throws -> Report {
+        try await Task { try await committed(batch) }.value
+    }
+
+    private func committed(_ batch: IPVSBatch) async throws -> Report {
         var report = Report()
         let family = batch.family
         let missing = try await createSets(batch, &report)
@@ -73,7 +77,7 @@ public actor IPVSCommitter {
         // have to be there. Where nothing served before, a connection that came before our rules would never be
         // masqueraded.
         let rules = batch.rules?.leavingOut(sets: missing.map { $0.name(family) })
-        let replacesIPTables = rules != nil ? await self.rules.servingMode() == .iptables : false
+        let replacesIPTables = rules != nil ? try await self.rules.servingMode() == .iptables : false
         if replacesIPTables {
             // Without one of the settings no connection of IPVS is masqueraded.
             report.warnings = await self.rules.access.set(rules?.sysctls ?? [])

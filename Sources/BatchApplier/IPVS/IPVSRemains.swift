@@ -117,10 +117,10 @@ public struct IPVSCleaner: Sendable {
         if let source = ownAddress(family) { try? await device.lend(source, to: Array(found.addresses)) }
         let clock = ContinuousClock()
         let end = clock.now + patience
-        while !(found.servers.isEmpty && found.addresses.isEmpty), !Task.isCancelled {
-            found.openConnections = openConnections(of: found)
+        while !(found.servers.isEmpty && found.addresses.isEmpty) {
+            found.openConnections = try openConnections(of: found)
             found.localConnections = localConnections(of: found)
-            if found.inUse.isEmpty || clock.now >= end { break }
+            if found.inUse.isEmpty || clock.now >= end || Task.isCancelled { break }
             try? await Task.sleep(for: Self.lookingPeriod)
         }
         let kept = found.inUse
@@ -135,11 +135,21 @@ public struct IPVSCleaner: Sendable {
         return report
     }
 
-    private func openConnections(of remains: IPVSRemains) -> [VirtualServer.Key: Int] {
-        var connections = IPVSConnections()
-        // Where there is no table there is no connection.
-        try? connections.read()
-        return connections.open.filter { remains.servers[$0.key] != nil }.mapValues { $0.values.reduce(0, +) }
+    /// Where connections end while the table is read, others of it may be passed over: so it is read twice.
+    private func openConnections(of remains: IPVSRemains) throws(IPVSError) -> [VirtualServer.Key: Int] {
+        var counts: [VirtualServer.Key: Int] = [:]
+        for _ in 0..<2 {
+            var connections = IPVSConnections()
+            do throws(Errno) {
+                try connections.read()
+            } catch {
+                // Where there is no table there is no connection.
+                guard error != .noSuchFileOrDirectory else { return [:] }
+                throw IPVSError(.unknown, "cannot read the connections of IPVS: \(error)", error)
+            }
+            counts.merge(connections.open.mapValues { $0.values.reduce(0, +) }, uniquingKeysWith: max)
+        }
+        return counts.filter { remains.servers[$0.key] != nil }
     }
 
     private func localConnections(of remains: IPVSRemains) -> [IPAddress: Int] {
@@ -242,19 +252,26 @@ extension IPVSCleaner {
 
     /// A set that a rule or a set of another program uses stays as it is, with its entries.
     private func destroySets(_ report: inout Report) async {
-        var refused: [String: IPVSError] = [:]
+        let wanted = report.removed.sets
+        report.removed.sets = []
+        var refused: [(name: String, error: IPVSError)] = []
         for attempt in 0..<Self.destructionAttempts {
-            // The kernel lets go of what rules of nf_tables have used a moment after they are deleted.
-            if attempt > 0 { try? await Task.sleep(for: .milliseconds(50)) }
-            let wanted = attempt == 0 ? report.removed.sets : report.removed.sets.filter { refused[$0] != nil }
-            refused = [:]
-            for name in wanted {
-                do throws(IPVSError) { try await sets.destroy(name) } catch { refused[name] = error }
+            let rest = attempt == 0 ? wanted : refused.map(\.name)
+            refused = []
+            for name in rest {
+                do throws(IPVSError) {
+                    try await sets.destroy(name)
+                    report.removed.sets.append(name)
+                } catch {
+                    refused.append((name, error))
+                }
             }
             if refused.isEmpty { return }
+            // The kernel lets go of what rules of nf_tables have used a moment after they are deleted. Whoever is called
+            // off says nothing: a later call finds them again.
+            do { try await Task.sleep(for: .milliseconds(50)) } catch { return }
         }
-        report.removed.sets.removeAll { refused[$0] != nil }
-        report.failures += refused.sorted { $0.key < $1.key }.map(\.value.sentence)
+        report.failures += refused.sorted { $0.name < $1.name }.map(\.error.sentence)
     }
 
     private static let destructionAttempts = 20
