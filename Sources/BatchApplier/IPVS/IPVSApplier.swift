@@ -36,7 +36,14 @@ public actor IPVSApplier {
     /// Changes by others during the listing may or may not be in it. What nobody changes is in it.
     public func list(_ family: IPFamily) throws(IPVSError) -> [VirtualServer.Key: FoundVirtualServer] {
         try withSocket { messages, socket throws(NetlinkError) in
-            var servers = try Self.listServers(of: family, messages, &socket)
+            var servers = try IPVSListing.whole { () throws(NetlinkError) in
+                var servers: [VirtualServer.Key: FoundVirtualServer] = [:]
+                try socket.dump(messages.listServers(), operation: "list the virtual servers") { message in
+                    guard let (key, server) = IPVSListing.server(message), key.address.family == family else { return }
+                    servers[key] = server
+                }
+                return servers
+            }
             for key in servers.keys {
                 servers[key]?.realServers = try Self.listRealServers(of: key, messages, &socket)
             }
@@ -44,29 +51,6 @@ public actor IPVSApplier {
             return servers
         }
     }
-
-    /// The kernel goes on with a listing at the place where it was, counted from its beginning (ip_vs_genl_dump_services):
-    /// where a virtual server that was listed goes meanwhile, of whichever family, it passes over another one. So two
-    /// listings have to be of the same ones.
-    private static func listServers(
-        of family: IPFamily, _ messages: IPVSMessages, _ socket: inout NetlinkSocket
-    ) throws(NetlinkError) -> [VirtualServer.Key: FoundVirtualServer] {
-        let operation = "list the virtual servers"
-        var before: Set<VirtualServer.Key>?
-        for _ in 0..<listAttempts {
-            var servers: [VirtualServer.Key: FoundVirtualServer] = [:]
-            try socket.dump(messages.listServers(), operation: operation) { message in
-                guard let (key, server) = IPVSListing.server(message), key.address.family == family else { return }
-                servers[key] = server
-            }
-            let keys = Set(servers.keys)
-            if keys == before { return servers }
-            before = keys
-        }
-        throw NetlinkError(operation: operation, errno: .interrupted)
-    }
-
-    private static let listAttempts = 100
 
     /// Some virtual servers with their real servers; without those that are not there.
     public func list(_ keys: Set<VirtualServer.Key>) throws(IPVSError) -> [VirtualServer.Key: FoundVirtualServer] {
