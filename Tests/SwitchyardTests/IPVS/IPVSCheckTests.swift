@@ -10,8 +10,8 @@ struct IPVSCheckTests {
         namespace = try Namespace()
     }
 
-    private func check(_ arguments: String...) throws -> Command.Result {
-        try namespace.run([BuiltProducts.switchyard, "check", "--mode", "ipvs", "--variant", "legacy"] + arguments)
+    private func check(_ modes: [String] = ["--mode", "ipvs"], _ arguments: String...) throws -> Command.Result {
+        try namespace.run([BuiltProducts.switchyard, "check", "--variant", "legacy"] + modes + arguments)
     }
 
     @Test("finds everything in a kernel that has it, names a scheduler that it lacks, and leaves nothing behind")
@@ -31,7 +31,7 @@ struct IPVSCheckTests {
 
             """
         try Data(configuration.utf8).write(to: URL(filePath: path))
-        let without = try check("--family", "ipv4", "--config", path, "--json")
+        let without = try check(["--mode", "ipvs"], "--family", "ipv4", "--config", path, "--json")
         #expect(without.status == 1)
         #expect(
             without.output == """
@@ -44,7 +44,7 @@ struct IPVSCheckTests {
 
                 """)
         let change = try check(
-            "--from", "iptables", "--to", "ipvs", "--family", "ipv6", "-f", GoldenCase.named("empty").cluster,
+            ["--from", "iptables", "--to", "ipvs"], "--family", "ipv6", "-f", GoldenCase.named("empty").cluster,
             "--config", path)
         #expect(change.status == 1)
         #expect(change.output.contains("IPv6: this kernel lacks the scheduler unheard of IPVS"), "\(change)")
