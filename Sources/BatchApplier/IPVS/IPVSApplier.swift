@@ -93,13 +93,12 @@ public actor IPVSApplier {
         }
         let start = ContinuousClock.now
         guard !waiting.isEmpty, start >= earliestCount else { return }
-        var connections = IPVSConnections()
         // Where the table cannot be read they wait until the kernel has forgotten every connection.
-        do throws(Errno) { try connections.read() } catch { return }
+        guard let open = try? IPVSConnections.open() else { return }
         // It may be long, and counting takes a fiftieth of the time at most.
         earliestCount = .now + (ContinuousClock.now - start) * 50
         for (key, server) in waiting {
-            servers[key]?.realServers[server]?.openConnections = connections.open[key]?[server] ?? 0
+            servers[key]?.realServers[server]?.openConnections = open[key]?[server] ?? 0
         }
     }
 

@@ -12,8 +12,17 @@ struct IPVSConnections {
     private(set) var open: [VirtualServer.Key: [RealServer: Int]] = [:]
     private var rest: [UInt8] = []
 
-    /// Reads the table of the thread's network namespace.
-    mutating func read(_ path: FilePath = "/proc/thread-self/net/ip_vs_conn") throws(Errno) {
+    /// Those of the thread's network namespace, by virtual and real server.
+    ///
+    /// Where connections end while the kernel prints the table, it may pass over others: so it is read twice.
+    static func open() throws(Errno) -> [VirtualServer.Key: [RealServer: Int]] {
+        var (first, second) = (IPVSConnections(), IPVSConnections())
+        try first.read()
+        try second.read()
+        return first.open.merging(second.open) { $0.merging($1, uniquingKeysWith: max) }
+    }
+
+    private mutating func read(_ path: FilePath = "/proc/thread-self/net/ip_vs_conn") throws(Errno) {
         do {
             let file = try FileDescriptor.open(path, .readOnly)
             defer { try? file.close() }

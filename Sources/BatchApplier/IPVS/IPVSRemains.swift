@@ -142,21 +142,15 @@ public struct IPVSCleaner: Sendable {
         return report
     }
 
-    /// Where connections end while the table is read, others of it may be passed over: so it is read twice.
     private func openConnections(of remains: IPVSRemains) throws(IPVSError) -> [VirtualServer.Key: Int] {
-        var counts: [VirtualServer.Key: Int] = [:]
-        for _ in 0..<2 {
-            var connections = IPVSConnections()
-            do throws(Errno) {
-                try connections.read()
-            } catch {
-                // Where there is no table there is no connection.
-                guard error != .noSuchFileOrDirectory else { return [:] }
-                throw IPVSError(.unknown, "cannot read the connections of IPVS: \(error)", error)
-            }
-            counts.merge(connections.open.mapValues { $0.values.reduce(0, +) }, uniquingKeysWith: max)
+        do throws(Errno) {
+            return try IPVSConnections.open().filter { remains.servers[$0.key] != nil }
+                .mapValues { $0.values.reduce(0, +) }
+        } catch {
+            // Where there is no table there is no connection.
+            guard error != .noSuchFileOrDirectory else { return [:] }
+            throw IPVSError(.unknown, "cannot read the connections of IPVS: \(error)", error)
         }
-        return counts.filter { remains.servers[$0.key] != nil }
     }
 
     private func localConnections(of remains: IPVSRemains) -> [IPAddress: Int] {
