@@ -44,7 +44,7 @@ extension DaemonBesideOthers {
             #expect(await node.waitUntilHealthy(), "\(node.daemon?.log ?? "")")
             #expect(try await node.settle() == "", "\(node.daemon?.log ?? "")")
             #expect(node.status()?["IPv4"]?.contested == nil)
-            #expect(node.daemon?.log.contains("no longer undone") == true, "\(node.daemon?.log ?? "")")
+            #expect(await node.waitUntilLogged("no longer undone"), "\(node.daemon?.log ?? "")")
             #expect(node.status()?["IPv6"]?.drift.mended == [:])
         }
 
