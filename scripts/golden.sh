@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Records the files under golden/ whose format is our own: what is said of faulty inputs, and the text of shared maps.
-# The tests that own them write what they got and fail, so that nobody records without looking at the difference.
+# Records the files under golden/ whose format is our own: what is said of faulty inputs, the text of shared maps,
+# and walks as explain draws them. The tests that own them write what they got and fail, so that nobody records without
+# looking at the difference.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -10,6 +11,6 @@ if [[ ${CI:-} == true ]]; then
 fi
 swift build --build-tests
 status=0
-RECORD_GOLDEN=1 swift test --skip-build --filter 'FaultGoldenTests|TextGoldenTests' || status=$?
+RECORD_GOLDEN=1 swift test --skip-build --filter 'FaultGoldenTests|TextGoldenTests|ExplainCommandTests' || status=$?
 git status --short golden
 exit "$status"

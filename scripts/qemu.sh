@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Runs a job in a whole machine that QEMU emulates, whose kernel is Debian's: it has both iptables variants, nf_tables
 # and IPVS. Its root is this machine's and cannot be written, but for FOLDER and for /run, /tmp and /var/tmp, which are
-# its own. Without KVM it is up in ten seconds or so, and works five times slower than this machine.
+# its own. It is emulated also where there is KVM, so that it is the same everywhere: up in half a minute, and five to
+# thirty times slower than this machine.
 #
 #   scripts/qemu.sh FOLDER LIMIT
 #

@@ -104,7 +104,7 @@ public struct Daemon: ServiceLifecycle.Service {
             family: tools.family, tables: applier, watch: variant == .nft ? NFTablesWatch() : nil,
             isBare: await applier.isBare(), logger: logger,
             serviceChains: { await model.read(tools.family) { $0.serviceChainNames } ?? [] },
-            takeOver: { await remains.takeOver() })
+            didCommit: { await remains.committed(everything: $0) })
         let limit = variant.chainLimit
         let access = options.access
         return ServedFamily(
@@ -125,7 +125,7 @@ public struct Daemon: ServiceLifecycle.Service {
         let kernel = NFTablesKernel(
             family: family, tables: applier, logger: logger,
             committed: { await model.audit(family) },
-            takeOver: { await remains.takeOver() })
+            didCommit: { await remains.committed(everything: $0) })
         let counts = serviceCounters ? NFTablesCounts(family: family, model: model) : nil
         return ServedFamily(
             family: family, kernel: kernel, facts: { await HostFacts(ofThisNode: access) },
@@ -134,10 +134,11 @@ public struct Daemon: ServiceLifecycle.Service {
     }
 
     private func remains(_ family: IPFamily, _ serving: ModeRemains.Serving, _ logger: Logger) -> RemainsLoop {
-        RemainsLoop(
-            family,
-            ModeRemains(serving, excluding: options.configuration.ipvs.excludeCIDRs, access: options.access),
-            logger: logger)
+        let remains = ModeRemains(
+            serving, excluding: options.configuration.ipvs.excludeCIDRs, access: options.access)
+        return RemainsLoop(
+            removeRules: { await remains.removeRules(family) },
+            retireVirtualServers: { await remains.retireVirtualServers(family) }, logger: logger)
     }
 
     private func family(
@@ -152,7 +153,7 @@ public struct Daemon: ServiceLifecycle.Service {
             observer: IPVSCommitter(tools: tools, access: access), logger: logger,
             serversToLookAt: { await model.read(family) { $0.serversToLookAt } ?? [] },
             clusterIPsElsewhere: { await model.read(family) { $0.clusterIPsElsewhere } ?? [:] },
-            takeOver: { await remains.takeOver() })
+            didCommit: { await remains.committed(everything: $0) })
         let configuration = options.configuration.ipvs
         return ServedFamily(
             family: family, kernel: kernel, facts: { await HostFacts(ofThisNode: tools, access) },
@@ -188,6 +189,8 @@ public struct Daemon: ServiceLifecycle.Service {
                 {
                     var status = await loop.currentStatus()
                     status.services = await served.counts()
+                    let leftovers = await served.remains?.failures ?? []
+                    status.leftovers = leftovers.isEmpty ? nil : leftovers
                     return status
                 }
             }, conntrack: conntrack)

@@ -23,6 +23,9 @@ import ProxyCore
 ///     device-list|device-count FAMILY
 ///     elsewhere
 ///     retire                               what a kube-proxy has left, both families at the same time
+///     retire-cancelled                     of IPv4 and IPv6, by tasks that are cancelled already
+///     device-lend ADDRESS ADDRESS...       the first, to the others
+///     device-take-back FAMILY
 struct Commands {
     private let servers = IPVSApplier()
     private let sets = IPSetApplier()
@@ -115,6 +118,22 @@ struct Commands {
             async let first = cleaner.retire(.ipv4)
             async let second = cleaner.retire(.ipv6)
             return try await (first.failures + second.failures)
+        case "retire-cancelled":
+            var lines: [String] = []
+            for family in IPFamily.allCases {
+                let task = Task {
+                    withUnsafeCurrentTask { $0?.cancel() }
+                    return try await IPVSCleaner().retire(family)
+                }
+                let report = try await task.value
+                lines.append("\(family.rawValue) removed \(report.removed.summary), kept \(report.kept.summary)")
+                lines += report.failures
+            }
+            return lines
+        case "device-lend":
+            let addresses = try words.dropFirst().map(Words.address)
+            if let source = addresses.first { try await device.lend(source, to: Array(addresses.dropFirst())) }
+        case "device-take-back": try await device.takeBack(try Words.family(words, 1))
         case "elsewhere": return device.addressesElsewhere().map { "\($0.key) \($0.value)" }.sorted()
         default: throw Words.Missing("known command")
         }

@@ -127,11 +127,10 @@ public struct IPTablesApplier: Sendable {
         }
     }
 
-    /// The mode whose rules take the packets to services: iptables or ipvs; nil where neither's do, or the table cannot
-    /// be read.
-    func servingMode() async -> ProxyMode? {
+    /// The mode whose rules take the packets to services: iptables or ipvs; nil where neither's do.
+    func servingMode() async throws(IPTablesError) -> ProxyMode? {
         guard await tablesInUse().contains(.nat) else { return nil }
-        return (try? await readPatiently([.nat]))?.servingMode
+        return try await readPatiently([.nat]).servingMode
     }
 
     private func saveOnce(_ tables: [IPTablesBatch.TableName]) async throws(IPTablesError) -> [UInt8] {

@@ -22,6 +22,7 @@ enum DeviceMessages {
     static let kind = "dummy"
     private static let linkHeader = 16
     private static let addressHeader = 8
+    private static let routeHeader = 12
 
     static func find(_ name: String) -> NetlinkBatch { link(RTM_GETLINK, name) }
 
@@ -107,6 +108,47 @@ enum DeviceMessages {
         appendRoute(RTM_DELROUTE, to: address, isIPv4 ? device : loopback, nil, isOwn: !isIPv4, &batch)
     }
 
+    /// Asks by which route the node sends to an address.
+    static func findRoute(to address: IPAddress) -> NetlinkBatch {
+        var batch = NetlinkBatch()
+        let header = [address.family.number, UInt8(address.family.bitWidth)] + [UInt8](repeating: 0, count: 10)
+        batch.append(type: UInt16(RTM_GETROUTE), header: header) { $0.put(Int(RTA_DST.rawValue), address.networkBytes) }
+        return batch
+    }
+
+    /// The source of what is sent by a route.
+    static func source(_ message: NetlinkMessage) -> IPAddress? {
+        NetlinkAttributes(message.payload.dropFirst(routeHeader))[Int(RTA_PREFSRC.rawValue)]
+            .flatMap { IPAddress(networkBytes: $0.payload) }
+    }
+
+    /// Asks for the routes of a family in all tables: older kernels do not choose.
+    static func listRoutes(_ family: IPFamily) -> NetlinkBatch {
+        var batch = NetlinkBatch()
+        let header = [family.number] + [UInt8](repeating: 0, count: routeHeader - 1)
+        batch.append(type: UInt16(RTM_GETROUTE), header: header)
+        return batch
+    }
+
+    /// The address to which `append(routeTo:)` has made the route of a listing; nil for all others.
+    static func lentAddress(_ message: NetlinkMessage, of device: UInt32?) -> IPAddress? {
+        let header = Array(message.payload.prefix(routeHeader))
+        let attributes = NetlinkAttributes(message.payload.dropFirst(routeHeader))
+        guard header.count == routeHeader, header[4] == UInt8(RT_TABLE_LOCAL.rawValue),
+            header[7] == UInt8(RTN_LOCAL), let family = IPFamily(number: Int32(header[0])),
+            Int(header[1]) == family.bitWidth,
+            let address = attributes[Int(RTA_DST.rawValue)].flatMap({ IPAddress(networkBytes: $0.payload) })
+        else { return nil }
+        if family == .ipv6 { return header[5] == ownProtocol ? address : nil }
+        let source = attributes[Int(RTA_PREFSRC.rawValue)].flatMap { IPAddress(networkBytes: $0.payload) }
+        let index = attributes[Int(RTA_OIF.rawValue)]?.payload.hostEndian(UInt32.self)
+        return index == device && source != address ? address : nil
+    }
+
+    /// By which our routes are known (rtm_protocol of rtnetlink(7)): a number that no routing daemon has
+    /// (linux/rtnetlink.h).
+    private static let ownProtocol: UInt8 = 83
+
     /// - Parameter isOwn: false for what the kernel has made.
     private static func appendRoute(
         _ type: Int, flags: Int32 = 0, to address: IPAddress, _ device: UInt32, _ source: IPAddress?, isOwn: Bool,
@@ -115,7 +157,7 @@ enum DeviceMessages {
         // rtmsg: family, lengths of destination and source, TOS, table, who made it, scope, type, flags.
         let header: [UInt8] = [
             address.family.number, UInt8(address.family.bitWidth), 0, 0, UInt8(RT_TABLE_LOCAL.rawValue),
-            UInt8(isOwn ? RTPROT_STATIC : RTPROT_KERNEL), UInt8(RT_SCOPE_HOST.rawValue), UInt8(RTN_LOCAL), 0, 0, 0, 0,
+            isOwn ? ownProtocol : UInt8(RTPROT_KERNEL), UInt8(RT_SCOPE_HOST.rawValue), UInt8(RTN_LOCAL), 0, 0, 0, 0,
         ]
         batch.append(type: UInt16(truncatingIfNeeded: type), flags: flags, header: header) {
             $0.put(Int(RTA_DST.rawValue), address.networkBytes)

@@ -33,13 +33,16 @@ public actor IPVSApplier {
 
     /// All virtual servers of a family with their real servers. Costs a question for each.
     ///
-    /// Changes by others during the listing may or may not be in it.
+    /// Changes by others during the listing may or may not be in it. What nobody changes is in it.
     public func list(_ family: IPFamily) throws(IPVSError) -> [VirtualServer.Key: FoundVirtualServer] {
         try withSocket { messages, socket throws(NetlinkError) in
-            var servers: [VirtualServer.Key: FoundVirtualServer] = [:]
-            try socket.dump(messages.listServers(), operation: "list the virtual servers") { message in
-                guard let (key, server) = IPVSListing.server(message), key.address.family == family else { return }
-                servers[key] = server
+            var servers = try IPVSListing.whole { () throws(NetlinkError) in
+                var servers: [VirtualServer.Key: FoundVirtualServer] = [:]
+                try socket.dump(messages.listServers(), operation: "list the virtual servers") { message in
+                    guard let (key, server) = IPVSListing.server(message), key.address.family == family else { return }
+                    servers[key] = server
+                }
+                return servers
             }
             for key in servers.keys {
                 servers[key]?.realServers = try Self.listRealServers(of: key, messages, &socket)

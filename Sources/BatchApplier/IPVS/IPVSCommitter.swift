@@ -57,10 +57,16 @@ public actor IPVSCommitter {
     /// Commits a batch.
     ///
     /// What comes after a part that could not be done at all is not tried, so that no service is announced that nobody
-    /// serves.
+    /// serves. A commit that has begun goes on to its end, also where the task is cancelled.
     public func commit(_ batch: IPVSBatch) async throws -> Report {
+        try await Task { try await committed(batch) }.value
+    }
+
+    private func committed(_ batch: IPVSBatch) async throws -> Report {
         var report = Report()
         let family = batch.family
+        // One that an earlier run has left is of no use to anybody.
+        if !batch.neededSets.isEmpty { try? await sets.destroy(IPSet.nameAside(family)) }
         let missing = try await createSets(batch, &report)
         for change in batch.replacedSets {
             report.note(try await replace(change, family)) { .entry(change.entries[$0], change.set) }
@@ -73,7 +79,7 @@ public actor IPVSCommitter {
         // have to be there. Where nothing served before, a connection that came before our rules would never be
         // masqueraded.
         let rules = batch.rules?.leavingOut(sets: missing.map { $0.name(family) })
-        let replacesIPTables = rules != nil ? await self.rules.servingMode() == .iptables : false
+        let replacesIPTables = rules != nil ? try await self.rules.servingMode() == .iptables : false
         if replacesIPTables {
             // Without one of the settings no connection of IPVS is masqueraded.
             report.warnings = await self.rules.access.set(rules?.sysctls ?? [])
@@ -86,8 +92,10 @@ public actor IPVSCommitter {
         if !batch.neededSets.isEmpty || !batch.addedAddresses.isEmpty {
             report.note(try await device.ensure(with: batch.addedAddresses)) { .address(batch.addedAddresses[$0]) }
         }
-        if !batch.neededSets.isEmpty, family == .ipv6 {
-            report.warnings += try await device.deprecateAddresses().map(\.error.sentence)
+        if !batch.neededSets.isEmpty {
+            // Another mode that was to take the place of this one may have got stuck halfway.
+            try await device.takeBack(family)
+            if family == .ipv6 { report.warnings += try await device.deprecateAddresses().map(\.error.sentence) }
         }
         if replacesIPTables, var rules {
             // The rules of table nat that were there go on until it is its turn: those of table filter that go with them
@@ -122,9 +130,7 @@ public actor IPVSCommitter {
 
     /// Fills a set aside and lets it take the name of the one that is there.
     private func replace(_ change: IPVSBatch.SetChange, _ family: IPFamily) async throws(IPVSError) -> [IPVSFailure] {
-        let (name, aside) = (change.set.name(family), family == .ipv4 ? "KUBE-ASIDE" : "KUBE-6-ASIDE")
-        // One that an earlier run has left is of no use to anybody.
-        try? await sets.destroy(aside)
+        let (name, aside) = (change.set.name(family), IPSet.nameAside(family))
         try await sets.create(aside, change.set.kind, family)
         let refused = try await sets.add(change.entries, to: aside)
         try await sets.swap(aside, with: name)

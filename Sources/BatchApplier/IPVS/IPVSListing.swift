@@ -1,9 +1,30 @@
 import CMnl
 import Glibc
 import ProxyCore
+import SystemPackage
 
 /// Virtual and real servers out of the kernel's messages.
 enum IPVSListing {
+    /// A listing that passes over nothing, out of as many as it takes.
+    ///
+    /// The kernel goes on with a listing at the place where it was, counted from its beginning
+    /// (`ip_vs_genl_dump_services`, net/netfilter/ipvs/ip_vs_ctl.c): where a virtual server that was listed goes
+    /// meanwhile, of whichever family, another is passed over. So two listings have to be of the same ones.
+    static func whole<Value>(
+        _ list: () throws(NetlinkError) -> [VirtualServer.Key: Value]
+    ) throws(NetlinkError) -> [VirtualServer.Key: Value] {
+        var before: Set<VirtualServer.Key>?
+        for _ in 0..<attempts {
+            let servers = try list()
+            let keys = Set(servers.keys)
+            if keys == before { return servers }
+            before = keys
+        }
+        throw NetlinkError(operation: "list the virtual servers", errno: .interrupted)
+    }
+
+    private static let attempts = 100
+
     /// Nil for what is not told apart by address, protocol and port: those of a firewall mark are not ours.
     static func server(_ message: NetlinkMessage) -> (VirtualServer.Key, FoundVirtualServer)? {
         guard let attributes = message.genericAttributes[IPVS_CMD_ATTR_SERVICE]?.nested,

@@ -12,6 +12,8 @@ public struct IPVSRemains: Hashable, Sendable {
     public var sets: [String] = []
     /// Those of `kube-ipvs0`.
     public var addresses: Set<IPAddress> = []
+    /// Those to which routes are lent while it is left; they may be gone already.
+    public var lentAddresses: Set<IPAddress> = []
     /// True if `kube-ipvs0` is there.
     public var hasDevice = false
     /// True if the other family has addresses on it, which keep it.
@@ -23,7 +25,9 @@ public struct IPVSRemains: Hashable, Sendable {
 
     /// True if the device goes with the rest.
     public var takesDevice: Bool { hasDevice && !sharesDevice }
-    public var isEmpty: Bool { servers.isEmpty && sets.isEmpty && addresses.isEmpty && !takesDevice }
+    public var isEmpty: Bool {
+        servers.isEmpty && sets.isEmpty && addresses.isEmpty && lentAddresses.isEmpty && !takesDevice
+    }
 
     /// Such as `2 virtual servers, 17 sets, 2 addresses and the device kube-ipvs0`.
     public var summary: String {
@@ -31,6 +35,8 @@ public struct IPVSRemains: Hashable, Sendable {
             $0.0.counted($0.1)
         }
         if !addresses.isEmpty { parts.append("\(addresses.count) address\(addresses.count == 1 ? "" : "es")") }
+        let routes = lentAddresses.subtracting(addresses).count
+        if routes > 0 { parts.append(routes.counted("route")) }
         if takesDevice { parts.append("the device \(ServiceDevice.kubeProxyName)") }
         guard let last = parts.popLast() else { return "nothing" }
         return parts.isEmpty ? last : "\(parts.joined(separator: ", ")) and \(last)"
@@ -61,6 +67,7 @@ public struct IPVSRemains: Hashable, Sendable {
         rest.servers = servers.filter { kept.servers[$0.key] == nil }
         rest.sets.removeAll(where: kept.sets.contains)
         rest.addresses.subtract(kept.addresses)
+        rest.lentAddresses.subtract(kept.addresses)
         if !kept.addresses.isEmpty { rest.hasDevice = false }
         return rest
     }
@@ -114,13 +121,13 @@ public struct IPVSCleaner: Sendable {
     /// - Parameter patience: how long connections that are short are given to end.
     public func retire(_ family: IPFamily, patience: Duration = .seconds(5)) async throws(IPVSError) -> Report {
         var found = try await find(family)
-        if let source = ownAddress(family) { try? await device.lend(source, to: Array(found.addresses)) }
+        if let source = await ownAddress(found) { try? await device.lend(source, to: Array(found.addresses)) }
         let clock = ContinuousClock()
         let end = clock.now + patience
-        while !(found.servers.isEmpty && found.addresses.isEmpty), !Task.isCancelled {
-            found.openConnections = openConnections(of: found)
+        while !(found.servers.isEmpty && found.addresses.isEmpty) {
+            found.openConnections = try openConnections(of: found)
             found.localConnections = localConnections(of: found)
-            if found.inUse.isEmpty || clock.now >= end { break }
+            if found.inUse.isEmpty || clock.now >= end || Task.isCancelled { break }
             try? await Task.sleep(for: Self.lookingPeriod)
         }
         let kept = found.inUse
@@ -135,11 +142,21 @@ public struct IPVSCleaner: Sendable {
         return report
     }
 
-    private func openConnections(of remains: IPVSRemains) -> [VirtualServer.Key: Int] {
-        var connections = IPVSConnections()
-        // Where there is no table there is no connection.
-        try? connections.read()
-        return connections.open.filter { remains.servers[$0.key] != nil }.mapValues { $0.values.reduce(0, +) }
+    /// Where connections end while the table is read, others of it may be passed over: so it is read twice.
+    private func openConnections(of remains: IPVSRemains) throws(IPVSError) -> [VirtualServer.Key: Int] {
+        var counts: [VirtualServer.Key: Int] = [:]
+        for _ in 0..<2 {
+            var connections = IPVSConnections()
+            do throws(Errno) {
+                try connections.read()
+            } catch {
+                // Where there is no table there is no connection.
+                guard error != .noSuchFileOrDirectory else { return [:] }
+                throw IPVSError(.unknown, "cannot read the connections of IPVS: \(error)", error)
+            }
+            counts.merge(connections.open.mapValues { $0.values.reduce(0, +) }, uniquingKeysWith: max)
+        }
+        return counts.filter { remains.servers[$0.key] != nil }
     }
 
     private func localConnections(of remains: IPVSRemains) -> [IPAddress: Int] {
@@ -148,12 +165,18 @@ public struct IPVSCleaner: Sendable {
         return open.filter { remains.addresses.contains($0.key) }
     }
 
-    /// An address that the node has without `kube-ipvs0`.
-    private func ownAddress(_ family: IPFamily) -> IPAddress? {
-        NodeFacts.interfaceAddresses().first {
-            $0.interface != device.name && $0.address.family == family && !$0.address.isLoopback
-                && !(family == .ipv6 && $0.address.isLinkLocal)
-        }?.address
+    /// An address that the node has without `kube-ipvs0`, if it can be the one from which it sends to an endpoint: the
+    /// answers come back to that.
+    private func ownAddress(_ found: IPVSRemains) async -> IPAddress? {
+        let own = NodeFacts.interfaceAddresses().filter {
+            $0.interface != device.name && $0.address.family == found.family && !$0.address.isLoopback
+                && !(found.family == .ipv6 && $0.address.isLinkLocal)
+        }.map(\.address)
+        let endpoints = found.servers.values.flatMap { $0.realServers.keys.map(\.address) }
+        guard let endpoint = endpoints.first(where: { !own.contains($0) }),
+            let source = await device.source(towards: endpoint), own.contains(source)
+        else { return own.first }
+        return source
     }
 
     private static let lookingPeriod = Duration.milliseconds(200)
@@ -172,8 +195,11 @@ extension IPVSCleaner {
             remains.sharesDevice = try await isDeviceShared(with: family)
         }
         remains.addresses = state.addresses ?? []
+        remains.lentAddresses = try await device.lentAddresses(family)
         if !Self.lacks("/sys/module/ip_set", of: "/sys/module") {
             let headers = try await unlessUnsupported([:]) { () throws(IPVSError) in try await sets.headers() }
+            let aside = IPSet.nameAside(family)
+            if headers[aside] != nil { remains.sets.append(aside) }
             for set in IPSet.allCases where headers[set.name(family)] != nil {
                 remains.sets.append(set.name(family))
                 if set.namesServers { state.sets[set] = try await sets.list(set.name(family)) }
@@ -230,6 +256,8 @@ extension IPVSCleaner {
                 report.failures.append(failure.error.sentence)
             }
         }
+        let left = report.removed.lentAddresses.subtracting(report.removed.addresses)
+        try await device.deleteRoutes(to: Array(left))
         if report.removed.hasDevice {
             // Where both families are cleaned beside each other, each finds the addresses of the other; the last to
             // delete its own finds none.
@@ -242,19 +270,26 @@ extension IPVSCleaner {
 
     /// A set that a rule or a set of another program uses stays as it is, with its entries.
     private func destroySets(_ report: inout Report) async {
-        var refused: [String: IPVSError] = [:]
+        let wanted = report.removed.sets
+        report.removed.sets = []
+        var refused: [(name: String, error: IPVSError)] = []
         for attempt in 0..<Self.destructionAttempts {
-            // The kernel lets go of what rules of nf_tables have used a moment after they are deleted.
-            if attempt > 0 { try? await Task.sleep(for: .milliseconds(50)) }
-            let wanted = attempt == 0 ? report.removed.sets : report.removed.sets.filter { refused[$0] != nil }
-            refused = [:]
-            for name in wanted {
-                do throws(IPVSError) { try await sets.destroy(name) } catch { refused[name] = error }
+            let rest = attempt == 0 ? wanted : refused.map(\.name)
+            refused = []
+            for name in rest {
+                do throws(IPVSError) {
+                    try await sets.destroy(name)
+                    report.removed.sets.append(name)
+                } catch {
+                    refused.append((name, error))
+                }
             }
             if refused.isEmpty { return }
+            // The kernel lets go of what rules of nf_tables have used a moment after they are deleted. Whoever is called
+            // off says nothing: a later call finds them again.
+            do { try await Task.sleep(for: .milliseconds(50)) } catch { return }
         }
-        report.removed.sets.removeAll { refused[$0] != nil }
-        report.failures += refused.sorted { $0.key < $1.key }.map(\.value.sentence)
+        report.failures += refused.sorted { $0.name < $1.name }.map(\.error.sentence)
     }
 
     private static let destructionAttempts = 20

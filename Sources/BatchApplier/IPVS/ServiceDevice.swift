@@ -116,32 +116,75 @@ public actor ServiceDevice {
         }
     }
 
-    /// Takes addresses away, and returns those that failed. One that it does not have is no failure.
+    /// Takes addresses away with what is lent to them, and returns those that failed. One that it does not have is no
+    /// failure.
     public func delete(_ addresses: [IPAddress]) throws(IPVSError) -> [IPVSFailure] {
         guard !addresses.isEmpty else { return [] }
+        let device = try index()
         let failures = try change(
-            addresses, of: try index(), "delete", "from", except: .addressNotAvailable,
+            addresses, of: device, "delete", "from", except: .addressNotAvailable,
             DeviceMessages.append(deletionOf:from:_:))
-        // Nothing is there of what was not lent.
-        try? changeRoutes(addresses) { DeviceMessages.append(deletionOfRouteTo: $0, of: $1, over: $2, &$3) }
+        try deleteRoutes(to: addresses, of: device)
         return failures
     }
 
     /// Lets new connections of the node itself to addresses of the device begin from an address that the node has
     /// without it. Else they begin from the very address that they go to, and end when that is deleted.
     ///
-    /// `delete` takes back what is lent.
+    /// `delete` and `takeBack` undo it.
     ///
     /// - Parameter source: one of the node's own.
     public func lend(_ source: IPAddress, to addresses: [IPAddress]) throws(IPVSError) {
-        try changeRoutes(addresses) { DeviceMessages.append(routeTo: $0, of: $1, over: $2, from: source, &$3) }
+        guard !addresses.isEmpty else { return }
+        try changeRoutes(addresses, of: try index()) {
+            DeviceMessages.append(routeTo: $0, of: $1, over: $2, from: source, &$3)
+        }
+    }
+
+    /// From which address the node sends to another; nil where it has no route there.
+    func source(towards address: IPAddress) -> IPAddress? {
+        let answer = try? withSocket { socket throws(NetlinkError) in
+            try socket.ask(DeviceMessages.findRoute(to: address), operation: "find the route to \(address)")
+        }
+        return answer.flatMap(DeviceMessages.source)
+    }
+
+    /// The addresses to which something is lent. One that the device does not have was left by a program that was ended.
+    public func lentAddresses(_ family: IPFamily) throws(IPVSError) -> Set<IPAddress> {
+        try withSocket { socket throws(NetlinkError) in
+            let device = try Self.find(name, &socket)?.index
+            var addresses: Set<IPAddress> = []
+            try socket.dump(DeviceMessages.listRoutes(family), operation: "list the routes") { message in
+                if let address = DeviceMessages.lentAddress(message, of: device) { addresses.insert(address) }
+            }
+            return addresses
+        }
+    }
+
+    /// Lets new connections of the node itself to addresses of the device begin from the address that they go to.
+    public func takeBack(_ family: IPFamily) throws(IPVSError) {
+        let lent = try lentAddresses(family)
+        guard !lent.isEmpty else { return }
+        let own = try list(family)
+        try changeRoutes(Array(lent.intersection(own)), of: try index()) {
+            DeviceMessages.append(routeTo: $0, of: $1, over: $2, from: $0, &$3)
+        }
+        try deleteRoutes(to: Array(lent.subtracting(own)))
+    }
+
+    /// Deletes what is lent to addresses that the device does not have any more; of others nothing is there.
+    ///
+    /// - Parameter device: by which the kernel knows it, where it is there. Routes of IPv6 outlive it.
+    func deleteRoutes(to addresses: [IPAddress], of device: UInt32? = nil) throws(IPVSError) {
+        try changeRoutes(addresses, of: device ?? 0) {
+            DeviceMessages.append(deletionOfRouteTo: $0, of: $1, over: $2, &$3)
+        }
     }
 
     private func changeRoutes(
-        _ addresses: [IPAddress], _ append: (IPAddress, UInt32, UInt32, inout NetlinkBatch) -> Void
+        _ addresses: [IPAddress], of device: UInt32, _ append: (IPAddress, UInt32, UInt32, inout NetlinkBatch) -> Void
     ) throws(IPVSError) {
         guard !addresses.isEmpty else { return }
-        let device = try index()
         try withSocket { socket throws(NetlinkError) in
             let loopback = try Self.find("lo", &socket)?.index ?? 1
             for start in stride(from: 0, to: addresses.count, by: Self.requestsAtOnce) {

@@ -15,9 +15,8 @@ actor IPTablesKernel: FamilyKernel {
     private let logger: Logger
     /// The chains of all services in table nat, as they are wanted now.
     let serviceChains: @Sendable () async -> Set<String>
-    /// Takes away what other modes have left, once everything is in place.
-    private let takeOver: @Sendable () async -> Void
-    private var hasTakenOver = false
+    /// What is done after each commit, and belongs to it: other modes' rules go once all of ours are in place.
+    private let didCommit: @Sendable (_ everything: Bool) async -> Void
     /// True where the kernel has none of our chains, as far as is known.
     var isBare: Bool
     private(set) var isCommitting = false
@@ -30,7 +29,7 @@ actor IPTablesKernel: FamilyKernel {
     init(
         family: IPFamily, tables: any KernelTables, watch: (any ForeignChangeWatch)?, isBare: Bool, logger: Logger,
         serviceChains: @escaping @Sendable () async -> Set<String>,
-        takeOver: @escaping @Sendable () async -> Void = {}
+        didCommit: @escaping @Sendable (_ everything: Bool) async -> Void = { _ in }
     ) {
         self.family = family
         self.tables = tables
@@ -38,7 +37,7 @@ actor IPTablesKernel: FamilyKernel {
         self.isBare = isBare
         self.logger = logger
         self.serviceChains = serviceChains
-        self.takeOver = takeOver
+        self.didCommit = didCommit
         known = KnownTables(family: family)
     }
 }
@@ -67,10 +66,7 @@ extension IPTablesKernel {
         }
         isBare = false
         await rememberTables()
-        if work.isFull, !hasTakenOver {
-            hasTakenOver = true
-            await takeOver()
-        }
+        await didCommit(work.isFull)
         return report
     }
 

@@ -19,9 +19,8 @@ actor IPVSKernel: FamilyKernel {
     /// The cluster IPs that are not put on the device, as the node has them on another.
     private let clusterIPsElsewhere: @Sendable () async -> [IPAddress: ServicePortName]
     private var namedAddresses: Set<IPAddress> = []
-    /// Takes away what other modes have left, once everything is in place.
-    private let takeOver: @Sendable () async -> Void
-    private var hasTakenOver = false
+    /// What is done after each commit, and belongs to it: other modes' rules go once all of ours are in place.
+    private let didCommit: @Sendable (_ everything: Bool) async -> Void
     private var isCommitting = false
     private var commitCount = 0
 
@@ -29,7 +28,7 @@ actor IPVSKernel: FamilyKernel {
         family: IPFamily, node: any IPVSAccess, observer: any IPVSAccess, logger: Logger,
         serversToLookAt: @escaping @Sendable () async -> Set<VirtualServer.Key>,
         clusterIPsElsewhere: @escaping @Sendable () async -> [IPAddress: ServicePortName] = { [:] },
-        takeOver: @escaping @Sendable () async -> Void = {}
+        didCommit: @escaping @Sendable (_ everything: Bool) async -> Void = { _ in }
     ) {
         self.family = family
         self.node = node
@@ -37,7 +36,7 @@ actor IPVSKernel: FamilyKernel {
         self.logger = logger
         self.serversToLookAt = serversToLookAt
         self.clusterIPsElsewhere = clusterIPsElsewhere
-        self.takeOver = takeOver
+        self.didCommit = didCommit
     }
 }
 
@@ -88,10 +87,7 @@ extension IPVSKernel {
         }
         let report = CommitReport(kernelDuration: .now - start, refusals: refusals)
         await nameClusterIPsElsewhere()
-        if work.isFull, !hasTakenOver {
-            hasTakenOver = true
-            await takeOver()
-        }
+        await didCommit(work.isFull)
         return report
     }
 }

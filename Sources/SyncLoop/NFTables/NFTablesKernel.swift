@@ -13,9 +13,8 @@ actor NFTablesKernel: FamilyKernel {
     private let logger: Logger
     /// What is committed, or nil while something waits to be.
     private let committed: @Sendable () async -> SharedMapsTable?
-    /// Takes away what other modes have left, once the table is in place.
-    private let takeOver: @Sendable () async -> Void
-    private var hasTakenOver = false
+    /// What is done after each commit, and belongs to it: other modes' rules go once all of ours are in place.
+    private let didCommit: @Sendable (_ everything: Bool) async -> Void
     /// The last transaction that is known to have left our table as it should be; nil if none is.
     private var generation: UInt32?
     /// True where a transaction of somebody else came before a commit and was not looked at: the next look is to judge
@@ -26,13 +25,14 @@ actor NFTablesKernel: FamilyKernel {
 
     init(
         family: IPFamily, tables: any NFTablesAccess, logger: Logger,
-        committed: @escaping @Sendable () async -> SharedMapsTable?, takeOver: @escaping @Sendable () async -> Void
+        committed: @escaping @Sendable () async -> SharedMapsTable?,
+        didCommit: @escaping @Sendable (_ everything: Bool) async -> Void
     ) {
         self.family = family
         self.tables = tables
         self.logger = logger
         self.committed = committed
-        self.takeOver = takeOver
+        self.didCommit = didCommit
     }
 }
 
@@ -80,10 +80,7 @@ extension NFTablesKernel {
             }
         }
         let report = CommitReport<Never>(kernelDuration: .now - start)
-        if !hasTakenOver {
-            hasTakenOver = true
-            await takeOver()
-        }
+        await didCommit(work.isFull)
         return report
     }
 

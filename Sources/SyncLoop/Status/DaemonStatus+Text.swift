@@ -96,6 +96,7 @@ extension DaemonStatus.Family {
             lines.append(row("next attempt", left > 0 ? "in \(DaemonStatus.span(left))" : "now"))
         }
         lines += (refusals ?? []).map { row("refused", DaemonStatus.shown($0)) }
+        lines += (leftovers ?? []).map { row("left over", DaemonStatus.shown($0)) }
         if let drainingEndpoints { lines.append(row("draining", drainingEndpoints.counted("endpoint"))) }
         lines.append(row("last check", lastCheck?.line(at: now) ?? "none yet"))
         lines += countLines.map { row($0.label, $0.text) }

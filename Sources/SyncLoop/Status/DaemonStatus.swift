@@ -6,7 +6,8 @@ public import ProxyCore
 ///
 /// Durations are in seconds. Times are ISO 8601 with milliseconds, in UTC. What is absent has not happened.
 public struct DaemonStatus: Codable, Hashable, Sendable {
-    /// False if the node's rules may not be what the objects ask for, or cannot be followed up.
+    /// False if the node's rules may not be what the objects ask for, or cannot be followed up. What the kernel refuses
+    /// of one service (`Family.refusals`) leaves the others served, and the node healthy.
     public var healthy = true
     /// Why not, as sentences for an operator, worst first. Empty if healthy.
     public var problems: [String] = []
@@ -77,6 +78,8 @@ public struct DaemonStatus: Codable, Hashable, Sendable {
         public var refusals: [String]?
         /// How many endpoints that are gone keep the connections they had; nil if none does.
         public var drainingEndpoints: Int?
+        /// What other modes have left and could not be removed yet, a sentence for each; nil if nothing.
+        public var leftovers: [String]?
         public var drift = Drift()
         /// Nil unless what is mended is undone again and again.
         public var contested: Contest?

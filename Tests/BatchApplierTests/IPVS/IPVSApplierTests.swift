@@ -143,6 +143,69 @@ struct IPVSApplierTests {
         }
     }
 
+    @Test("connections are left alone also where the removal is called off before it has counted them")
+    func openConnections() throws {
+        let node = try IPVSNode()
+        // Nobody answers behind the device: the kernel remembers a connection that has begun.
+        try node.shell(
+            """
+            ip link add away type dummy
+            ip link set away up
+            ip addr add 10.1.0.1/24 dev away
+            ip addr add fd01::1/64 dev away nodad
+            ip neighbor add 10.1.0.9 lladdr 02:00:00:00:00:09 dev away
+            ip neighbor add fd01::9 lladdr 02:00:00:00:00:09 dev away
+            """)
+        let servers = ["10.0.0.1", "fd00::1", "10.0.0.2", "fd00::2"].map { address in
+            let endpoint = address.contains(":") ? "fd01::9" : "10.1.0.9"
+            return "server-add tcp \(address) 80 rr\nreal-add tcp \(address) 80 \(endpoint) 80 1\n"
+        }
+        #expect(
+            try node.peer("device-ensure\ndevice-add 10.0.0.1 10.0.0.2 fd00::1 fd00::2\n\(servers.joined())commit")
+                == ["made"])
+        for address in ["10.0.0.1", "fd00::1"] {
+            let ask = [BuiltProducts.trafficPeer, "ask", "--tcp", address, "80", "--timeout", "100"]
+            _ = try node.namespace.run(ask)
+        }
+        #expect(try node.run("cat", "/proc/net/ip_vs_conn").count { $0.contains("SYN_RECV") } == 2)
+        #expect(
+            try node.peer("retire-cancelled") == [
+                "IPv4 removed 1 virtual server and 1 address, kept 1 virtual server and 1 address",
+                "IPv6 removed 1 virtual server and 1 address, kept 1 virtual server and 1 address",
+            ])
+        #expect(try node.run("cat", "/proc/net/ip_vs_conn").count { $0.contains("SYN_RECV") } == 2)
+    }
+
+    @Test("what is lent to addresses is taken back, also where only the routes were left")
+    func lending() throws {
+        let node = try IPVSNode()
+        func routes() throws -> [String] {
+            try node.run(
+                "sh", "-c", "(ip route show table local; ip -6 route show table local) | grep -E '10.0.0|fd00' || true")
+        }
+        try node.shell("ip addr add 10.5.0.1/32 dev lo; ip addr add fd05::1/128 dev lo")
+        #expect(try node.peer("device-ensure\ndevice-add 10.0.0.1 10.0.0.2 fd00::1 fd00::2") == ["made"])
+        let before = try routes()
+        #expect(before.count == 4)
+        let lend = "device-lend 10.5.0.1 10.0.0.1\ndevice-lend fd05::1 fd00::1 fd00::2"
+        #expect(try node.peer(lend) == [])
+        #expect(try routes().count { $0.contains("src 10.5.0.1") || $0.contains("src fd05::1") } == 3)
+        #expect(try node.peer("device-take-back IPv4\ndevice-take-back IPv6") == [])
+        #expect(try routes().filter { $0.contains("10.") } == before.filter { $0.contains("10.") })
+        #expect(try !routes().contains { $0.contains("src fd05::1") })
+
+        // As where the program is ended between the addresses and their routes.
+        #expect(try node.peer(lend) == [])
+        try node.shell("ip addr del fd00::1/128 dev kube-ipvs0")
+        #expect(try node.peer("device-take-back IPv6") == [])
+        #expect(try !routes().contains { $0.contains("fd00::1 ") })
+        #expect(try node.peer(lend.replacing(" fd00::1", with: "")) == [])
+        try node.shell("ip link del kube-ipvs0")
+        #expect(try routes().count == 1)
+        #expect(try node.peer("retire") == [])
+        #expect(try routes() == [])
+    }
+
     @Test("an address that the device may not have is said to be of no use, and the others are added")
     func withoutIPv6() throws {
         let node = try IPVSNode()

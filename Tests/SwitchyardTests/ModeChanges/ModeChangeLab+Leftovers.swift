@@ -16,7 +16,7 @@ extension ModeChangeLab {
                 ipvsadm --save -n | sed 's/^/ipvs /'
                 ipset list -n | sed 's/^/set /'
                 (ip route show table local; ip -6 route show table local) |
-                    grep -E 'kube-ipvs0|proto static' | sed 's/^/route /'
+                    grep -E 'kube-ipvs0|proto 83' | sed 's/^/route /'
                 ip -o link | grep kube-ipvs0 | sed 's/^/link /'
                 nft list tables 2>/dev/null | sed 's/^/nft /'
                 nfacct list 2>/dev/null | sed 's/^/nfacct /'

@@ -25,7 +25,7 @@ final class FaultLab: Sendable {
             logger: logger)
         self.model = model
         kernel = NFTablesKernel(
-            family: .ipv4, tables: tables, logger: logger, committed: { await model.audit(.ipv4) }, takeOver: {})
+            family: .ipv4, tables: tables, logger: logger, committed: { await model.audit(.ipv4) }, didCommit: { _ in })
         await model.add(
             .ipv4, facts: HostFacts(of: nil),
             makeRules: { node, _ in NFTablesRenderer(node: node, options: .init()) }, wakeUp: {})

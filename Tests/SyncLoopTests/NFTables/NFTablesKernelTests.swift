@@ -70,7 +70,8 @@ struct NFTablesKernelTests {
 
     init() {
         kernel = NFTablesKernel(
-            family: .ipv4, tables: tables, logger: LogKeeper().logger, committed: { [table] in table }, takeOver: {})
+            family: .ipv4, tables: tables, logger: LogKeeper().logger, committed: { [table] in table },
+            didCommit: { _ in })
     }
 
     private func commit(full: Bool = false, _ answers: FakeNFTables.Answer...) async throws(SyncFailure) {

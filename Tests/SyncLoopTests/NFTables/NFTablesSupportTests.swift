@@ -151,7 +151,7 @@ struct NFTablesAbsenceTests {
     func sync() async throws {
         let log = LogKeeper()
         let kernel = NFTablesKernel(
-            family: .ipv6, tables: PoorTables(), logger: log.logger, committed: { nil }, takeOver: {})
+            family: .ipv6, tables: PoorTables(), logger: log.logger, committed: { nil }, didCommit: { _ in })
         let work = SyncWork(
             batches: [NFTablesBatch(NFTFeature.rejection.trial(.ipv6))], isFull: true, touchedServiceCount: 0,
             servicePortCount: 0, renderDuration: .zero)

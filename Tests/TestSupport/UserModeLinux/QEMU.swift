@@ -4,8 +4,8 @@ package import Testing
 /// Runs suites of this test bundle inside a whole machine that QEMU emulates: the only one with both variants of
 /// iptables, nf_tables and IPVS in one kernel.
 ///
-/// Its files are this machine's, and cannot be written. Up in half a minute with the first program, and then about five
-/// times slower than this machine.
+/// Its files are this machine's, and cannot be written. Up in half a minute with the first program, and then five to
+/// thirty times slower than this machine.
 package enum QEMU {
     /// True in a test that runs inside.
     package static let isInside = ProcessInfo.processInfo.environment[insideVariable] != nil

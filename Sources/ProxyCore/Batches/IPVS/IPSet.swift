@@ -50,6 +50,9 @@ public enum IPSet: String, CaseIterable, Sendable {
     public func name(_ family: IPFamily) -> String {
         String(((family == .ipv4 ? "KUBE-" : "KUBE-6-") + rawValue).prefix(31))
     }
+
+    /// Of the one that is filled before it takes the place of another.
+    public static func nameAside(_ family: IPFamily) -> String { family == .ipv4 ? "KUBE-ASIDE" : "KUBE-6-ASIDE" }
 }
 
 /// An entry of a set.
