@@ -116,6 +116,20 @@ struct IPVSApplyTests {
         #expect(try differences(from: golden) == [])
     }
 
+    @Test("takes back what was lent to its addresses while another mode was to take its place")
+    func lentAddresses() throws {
+        let golden = GoldenCase.named("dual-stack")
+        #expect(try apply(golden).status == 0)
+        func route() throws -> String { try namespace.require(["ip", "route", "get", "172.30.1.1"]) }
+        #expect(try route().contains("src 172.30.1.1 "))
+        try namespace.require(
+            ["ip", "route", "replace", "local", "172.30.1.1", "dev", "kube-ipvs0", "table", "local"]
+                + ["proto", "kernel", "scope", "host", "src", "192.168.0.2"])
+        #expect(try route().contains("src 192.168.0.2 "))
+        #expect(try apply(golden).status == 0)
+        #expect(try route().contains("src 172.30.1.1 "))
+    }
+
     @Test("prints in a dry run what would be done, as commands that do it, and does nothing")
     func dryRun() throws {
         let golden = GoldenCase.named("affinity")
