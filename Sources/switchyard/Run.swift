@@ -87,37 +87,42 @@ struct Run: AsyncParsableCommand {
 }
 
 /// Runs the daemon by one configuration after the other: a changed file ends it, and begins it anew with the rules in
-/// place.
+/// place. A configuration that this node cannot be served by is not taken over, as one with a fault is not.
 private struct NodeService: ServiceLifecycle.Service {
     let command: Run
     let configuration: ProxyConfiguration
     let log: LogWriter
     let logger: Logger
 
-    func run() async throws {
-        let follower = command.settings.config.map { ConfigurationFollower(path: $0, logger: logger) }
-        var configuration: ProxyConfiguration? = configuration
-        while let current = configuration {
-            configuration = try await run(by: current, follower)
-        }
+    /// A daemon that can begin, and by what.
+    private struct Prepared {
+        var configuration: ProxyConfiguration
+        var daemon: Daemon
+        /// What is said of it where it begins.
+        var facts: Logger.Metadata
     }
 
-    /// Returns the configuration to go on with; nil at the end.
-    private func run(
-        by configuration: ProxyConfiguration, _ follower: ConfigurationFollower?
-    ) async throws -> ProxyConfiguration? {
-        let daemon = try await daemon(by: configuration, follower)
+    func run() async throws {
+        let follower = command.settings.config.map { ConfigurationFollower(path: $0, logger: logger) }
+        var prepared: Prepared? = try await prepare(configuration, follower)
+        while let current = prepared { prepared = try await run(current, follower) }
+    }
+
+    /// Returns what to go on with; nil at the end.
+    private func run(_ current: Prepared, _ follower: ConfigurationFollower?) async throws -> Prepared? {
+        logger.info("starting", metadata: current.facts)
         return try await cancelWhenGracefulShutdown {
-            try await withThrowingTaskGroup(of: ProxyConfiguration?.self) { group in
+            try await withThrowingTaskGroup(of: Prepared?.self) { group in
                 group.addTask {
-                    try await daemon.run()
+                    try await current.daemon.run()
                     return nil
                 }
                 if let follower {
                     group.addTask {
-                        let next = await follower.next(after: configuration)
-                        for diagnostic in next?.1 ?? [] { logger.log(diagnostic) }
-                        return next?.0
+                        await follower.next(after: current.configuration) { configuration, diagnostics in
+                            for diagnostic in diagnostics { logger.log(diagnostic) }
+                            return try await prepare(configuration, follower)
+                        }
                     }
                 }
                 defer { group.cancelAll() }
@@ -131,13 +136,18 @@ private struct NodeService: ServiceLifecycle.Service {
         }
     }
 
-    private func daemon(by configuration: ProxyConfiguration, _ follower: ConfigurationFollower?) async throws -> Daemon
-    {
+    private func prepare(
+        _ configuration: ProxyConfiguration, _ follower: ConfigurationFollower?
+    ) async throws -> Prepared {
         let nodeName = command.settings.nodeName(configuration)
         let mode = command.settings.mode(configuration)
-        // Before anything is made in the kernel.
+        var backend = try await backend(in: mode)
         let source = try command.source.makeSource(configuration, nodeName: nodeName, logger: logger)
-        let backend = try await backend(in: mode)
+        if case .iptables(let variant, let tools, _) = backend {
+            // Nothing is made in the kernel before all else is known to be right.
+            let accounting = AccountingChoice(command.commit.nfacct).make { logger.warning("\($0)") }
+            backend = .iptables(variant, tools: tools, accounting: accounting)
+        }
         var options = Daemon.Options(
             configuration: configuration, nodeName: nodeName,
             backend: backend, version: Switchyard.version)
@@ -145,15 +155,16 @@ private struct NodeService: ServiceLifecycle.Service {
         options.logLinesDropped = { log.droppedLineCount }
         options.configurationProblem = { follower?.problem }
         options.nodeGrace = source.nodeGrace
-        logger.info(
-            "starting",
-            metadata: [
+        return Prepared(
+            configuration: configuration,
+            daemon: Daemon(options, source: source.objects, sourceDescription: source.description, logger: logger),
+            facts: [
                 "version": "\(Switchyard.version)", "mode": "\(mode.rawValue)",
                 "node": "\(nodeName)", "source": "\(source.description)",
             ])
-        return Daemon(options, source: source.objects, sourceDescription: source.description, logger: logger)
     }
 
+    /// By what a mode is served on this node, without accounting; fails where it cannot be.
     private func backend(in mode: ProxyMode) async throws -> Daemon.Backend {
         if command.drainTimeout != nil, mode != .ipvs {
             logger.warning("--drain-timeout has no use in mode \(mode.rawValue): open connections are never ended")
@@ -203,9 +214,8 @@ private struct NodeService: ServiceLifecycle.Service {
         guard mode == .iptables else {
             return .ipvs(variant, tools: tools, drainTimeout: command.drainTimeout?.duration)
         }
-        let accounting = AccountingChoice(command.commit.nfacct).make { logger.warning("\($0)") }
         logger.debug("the variant of iptables is chosen", metadata: ["variant": "\(variant.rawValue)"])
-        return .iptables(variant, tools: tools, accounting: accounting)
+        return .iptables(variant, tools: tools, accounting: false)
     }
 }
 
