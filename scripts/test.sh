@@ -16,7 +16,7 @@ trap 'rm -f "$log"' EXIT
 timed='SyncLoopTests|KubernetesAPITests|EndpointWatcherTests'
 daemons='SwitchyardTests\.(APIServer|ClusterCommand|Daemon|UDP|KilledCommit|KernelHistory|NFTablesFault|UserModeLinuxTests)'
 # Nothing takes nearly as long; a test that hangs is to end.
-run() { timeout 1500 swift test --skip-build "$@" 2>&1 | tee -a "$log"; }
+run() { timeout 3000 swift test --skip-build "$@" 2>&1 | tee -a "$log"; }
 if (($# > 0)); then
     run "$@"
 else

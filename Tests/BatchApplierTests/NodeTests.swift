@@ -102,7 +102,7 @@ extension KernelTests {
             let version = try #require(IPTablesVersion(printed: "iptables-restore v1.8.9 (nf_tables)"))
             let tools = IPTablesTools(family: .ipv4, variant: .nft, save: script, restore: script, version: version)
             var access = NodeAccess(environment: ["XTABLES_LOCKFILE": directory.path + "/lock"])
-            access.processTimeout = .milliseconds(500)
+            access.processTimeout = .seconds(3)
             let applier = IPTablesApplier(tools: tools, access: access)
             let error = await #expect(throws: IPTablesError.self) { try await applier.apply(.small(.ipv4)) }
             #expect(error?.kind == .timedOut)

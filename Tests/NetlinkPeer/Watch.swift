@@ -76,7 +76,7 @@ func firstWriter(_ words: ArraySlice<String>) async throws {
     guard words.count == 2, let time = Int(words[0]) else { Output.fail("first-writer needs a time and a command") }
     async let writer = NFTablesWriter.first(toChange: .ipv4, within: .milliseconds(time))
     // Until the subscription stands.
-    try await Task.sleep(for: .milliseconds(100))
+    try await Task.sleep(for: .milliseconds(500))
     guard system(words[1]) == 0 else { Output.fail("\(words[1]) failed") }
     Output.say(try await writer.map { "\($0.command) \($0.pid)" } ?? "nobody")
 }

@@ -6,7 +6,7 @@ import Testing
 @Suite(
     "switchyard explain --live", .serialized,
     .enabled(if: TrafficLabs.obstacle == nil, "kernel: \(TrafficLabs.obstacle ?? "")"),
-    .trafficLabs, .timeLimit(.minutes(3)))
+    .trafficLabs, .timeLimit(.minutes(15)))
 struct ExplainTrafficTests {
     typealias Variant = TrafficLabs.Variant
     typealias Cluster = TrafficCluster

@@ -7,7 +7,7 @@ import Testing
 @Suite(
     "Traffic",
     .enabled(if: TrafficLabs.obstacle == nil, "kernel: \(TrafficLabs.obstacle ?? "")"),
-    .trafficLabs, .timeLimit(.minutes(3)))
+    .trafficLabs, .timeLimit(.minutes(15)))
 struct TrafficTests {
     typealias Variant = TrafficLabs.Variant
     typealias Cluster = TrafficCluster
@@ -136,7 +136,7 @@ struct TrafficTests {
         ]
         let questions = destinations.flatMap { client, destinations in
             destinations.map { addresses, port in
-                var question = question(flow, from: client, to: addresses, port, 3000)
+                var question = question(flow, from: client, to: addresses, port, 4000)
                 question.count = isHeld ? 1 : 3
                 return question
             }
@@ -146,8 +146,10 @@ struct TrafficTests {
             #expect(answers.count == question.count, place)
             for answer in answers {
                 #expect(answer.outcome == .refused, place)
-                #expect(answer.milliseconds < (isHeld ? 2000 : 1000), place)
+                // A busy machine takes its time; who hears nothing waits for four seconds.
+                #expect(answer.milliseconds < 2500, place)
             }
+            if !isHeld { #expect(answers.contains { $0.milliseconds < 1000 }, place) }
         }
     }
 

@@ -18,8 +18,8 @@ final class ChildProcess: Sendable {
         posix_spawn_file_actions_adddup2(&actions, ends[1], 0)
         posix_spawn_file_actions_adddup2(&actions, ends[1], 1)
         // NIO's sockets do not close on exec: a child that had them would keep closed connections open. Closing a
-        // descriptor that is not there is no error.
-        for descriptor in Int32(3)..<256 { posix_spawn_file_actions_addclose(&actions, descriptor) }
+        // descriptor that is not there is no error. Swift does not see `posix_spawn_file_actions_addclosefrom_np`.
+        for descriptor in Int32(3)..<2048 { posix_spawn_file_actions_addclose(&actions, descriptor) }
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)
         defer { posix_spawnattr_destroy(&attributes) }

@@ -31,7 +31,7 @@ extension KernelTests {
         func lockIsHeld() async throws {
             let node = try await KernelNode(legacy)
             let before = try node.save("filter")
-            let holder = try hold(node, ["flock", "-o", node.lockFile, "sleep", "20"])
+            let holder = try hold(node, ["flock", "-o", node.lockFile, "sleep", "600"])
             var applier = node.applier
             applier.lockTimeout = .milliseconds(300)
             let error = try #require(
@@ -49,7 +49,7 @@ extension KernelTests {
         @Test("the holder is found when it inherited the lock from a process that is gone")
         func lockIsInherited() async throws {
             let node = try await KernelNode(legacy)
-            let script = "exec 9>\(node.lockFile); flock 9; exec sleep 20"
+            let script = "exec 9>\(node.lockFile); flock 9; exec sleep 600"
             let holder = try hold(node, ["sh", "-c", script])
             // flock itself is gone only a moment after it has taken the lock.
             while readSmallFile("/proc/\(holder.pid)/comm") != "sleep\n"
@@ -68,7 +68,7 @@ extension KernelTests {
             let tools = IPTablesTools(
                 family: .ipv4, variant: .legacy, save: node.tools.save, restore: node.tools.restore, version: version)
             let applier = IPTablesApplier(tools: tools, access: node.access, lockTimeout: .seconds(1))
-            let holder = try hold(node, ["flock", "-o", node.lockFile, "sleep", "20"])
+            let holder = try hold(node, ["flock", "-o", node.lockFile, "sleep", "600"])
             let error = try #require(
                 await #expect(throws: IPTablesError.self) { try await applier.apply(.small(.ipv4)) })
             #expect(error.exitStatus == 4)

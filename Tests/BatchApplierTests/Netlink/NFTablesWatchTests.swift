@@ -130,16 +130,16 @@ extension KernelTests {
             let namespace = try Namespace()
             let peer = BuiltProducts.netlinkPeer
             let foreign = "nft 'add table ip one; add chain ip one KUBE-X'; iptables-nft -t nat -A INPUT -s 192.0.2.1"
-            #expect(try namespace.require([peer, "first-writer", "300", foreign]) == "nobody\n")
+            #expect(try namespace.require([peer, "first-writer", "1000", foreign]) == "nobody\n")
             for deed in [
                 "iptables-nft -t nat -N KUBE-SERVICES", "iptables-nft -t nat -A PREROUTING -j KUBE-SERVICES",
                 "iptables-nft -t nat -I KUBE-SERVICES -s 192.0.2.1", "iptables-nft -t nat -F PREROUTING",
             ] {
-                let found = try namespace.require([peer, "first-writer", "2000", deed])
+                let found = try namespace.require([peer, "first-writer", "10000", deed])
                 #expect(found.hasPrefix("iptables-nft "), "\(deed): \(found)")
             }
             let flush = "nft 'add table ip one; delete table ip one'; exec nft flush ruleset"
-            #expect(try namespace.require([peer, "first-writer", "2000", flush]).hasPrefix("nft "))
+            #expect(try namespace.require([peer, "first-writer", "10000", flush]).hasPrefix("nft "))
         }
     }
 }

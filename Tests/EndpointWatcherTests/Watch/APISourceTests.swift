@@ -3,7 +3,7 @@ import ProxyCore
 import TestSupport
 import Testing
 
-@Suite("APISource", .timeLimit(.minutes(1)))
+@Suite("APISource", .timeLimit(.minutes(10)))
 struct APISourceTests {
     private typealias Case = MachineCase
 

@@ -34,6 +34,33 @@ extension ConnectionSettings {
     }
 }
 
+/// A port of 127.0.0.1 that is taken while this lives, and where nobody listens.
+///
+/// After a listener that is closed somebody may listen for a moment yet: a process that another test starts just then
+/// has a copy of it until its exec.
+struct SilentPort: ~Copyable {
+    let number: Int
+    private let descriptor: Int32
+
+    init() throws {
+        let type = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue)
+        descriptor = socket(AF_INET, type, 0)
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+        var size = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let isBound = withUnsafeMutablePointer(to: &address) { [descriptor] in
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(descriptor, $0, size) == 0 && getsockname(descriptor, $0, &size) == 0
+            }
+        }
+        number = Int(UInt16(bigEndian: address.sin_port))
+        try #require(isBound)
+    }
+
+    deinit { close(descriptor) }
+}
+
 /// What a server answered, whole.
 struct Answer: Equatable {
     var head: APIResponseHead?

@@ -290,9 +290,11 @@ struct MisbehaviourTests {
 
     @Test("that is not there", arguments: ["127.0.0.1", "localhost"])
     func refused(_ host: String) async throws {
-        let settings = try await ScriptedServer.answering { ConnectionSettings.test($0, usesTLS: false, host: host) }
+        let port = try SilentPort()
+        let settings = ConnectionSettings(server: ServerAddress(usesTLS: false, host: host, port: port.number))
         let failure = try await withTransport(settings) { try await $0.failure() }
         #expect(failure == "\(settings.server): GET /version failed: connection refused")
+        withExtendedLifetime(port) {}
     }
 
     @Test("whose name nobody knows")

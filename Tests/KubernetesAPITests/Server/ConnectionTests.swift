@@ -100,8 +100,8 @@ struct ConnectionTests {
             Data(response.raw.suffix(1000)).range(of: Data("\"s\(count - 1)\"".utf8)) != nil
                 && response.body.last == UInt8(ascii: "\n")
         }
-        async let one = client.get(target, patience: 30) { isLast($0) }
-        async let two = client.get(target, patience: 30) { isLast($0) }
+        async let one = client.get(target) { isLast($0) }
+        async let two = client.get(target) { isLast($0) }
         while server.watchCount() < 2 { try await Task.sleep(for: .milliseconds(5)) }
         for number in 0..<count { server.delete(kind: "Service", namespace: "x", name: "s\(number)") }
         for response in [await one, await two] {

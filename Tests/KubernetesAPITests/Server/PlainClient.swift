@@ -38,7 +38,7 @@ struct PlainClient: Sendable {
     /// Where `settle` is given, what is enough does not end the reading: it goes on until nothing comes for so many
     /// seconds.
     func get(
-        _ target: String, accept: String = "application/json", token: String? = nil, patience: Double = 30,
+        _ target: String, accept: String = "application/json", token: String? = nil, patience: Double = 120,
         settle: Double? = nil,
         until isEnough: @escaping @Sendable (Response) -> Bool = { _ in false }
     ) async -> Response {

@@ -130,6 +130,11 @@ final class DaemonNode {
         await DaemonProcess.wait(.seconds(60)) { status()?.healthy == true }
     }
 
+    /// Waits until the log has these words: a line is written some time after the status tells of the same.
+    func waitUntilLogged(_ words: String) async -> Bool {
+        await DaemonProcess.wait { daemon?.log.contains(words) == true }
+    }
+
     /// What differs between the kernel and the manifests; empty if nothing does.
     func difference(_ family: String? = nil) throws -> String {
         let result = try run(

@@ -19,7 +19,7 @@ extension DaemonBesideOthers {
                 node.status()?.problems.contains { $0.contains("\(holder.pid) (flock)") } == true
             }
             #expect(isNamed, "\(node.daemon?.log ?? "")")
-            #expect(node.daemon?.log.contains("(flock)") == true)
+            #expect(await node.waitUntilLogged("(flock)"))
             #expect(node.status()?["IPv4"]?.retryAt != nil)
             holder.stop()
             #expect(await node.waitUntilHealthy(), "\(node.daemon?.log ?? "")")
@@ -75,7 +75,7 @@ extension DaemonBesideOthers {
             let failure = try #require(node.status()?["IPv4"]?.lastFailure)
             #expect(failure.inputLines.first { $0.isNamed }?.number == 3)
             #expect(failure.inputLines.allSatisfy { !$0.text.isEmpty } && failure.aftermath.isEmpty)
-            #expect(node.daemon?.log.contains(failure.sentence) == true)
+            #expect(await node.waitUntilLogged(failure.sentence))
             #expect(try node.shell("$IPT-save | grep -v '^[#:]'") == rules)
             let isIPv6Done = await node.wait(for: "IPv6") { $0.pendingChanges == nil && $0.lastFailure == nil }
             #expect(isIPv6Done)

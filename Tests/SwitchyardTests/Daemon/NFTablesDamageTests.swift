@@ -64,7 +64,7 @@ extension DaemonNFTables {
         @Test("that is a loss is noticed within a second, mended and counted", arguments: Damage.losses.indices)
         func losses(_ index: Int) async throws {
             // No check in the time that this takes.
-            let node = try await DaemonNode.crowded(.nftables, syncPeriod: "30s")
+            let node = try await DaemonNode.crowded(.nftables, syncPeriod: "120s")
             var delays: [Double] = []
             for damage in Damage.losses[index] {
                 let before = Date()

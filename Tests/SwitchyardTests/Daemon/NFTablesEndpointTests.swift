@@ -26,7 +26,7 @@ extension DaemonNFTables {
             let storms = try (0..<3).map { try ConnectionStorm(node, number: $0, to: service.clusterIP) }
             let start = ContinuousClock.now
             var changes = 0
-            while try storms.contains(where: { try $0.answers().isEmpty }), .now - start < .seconds(180) {
+            while try storms.contains(where: { try $0.answers().isEmpty }), .now - start < .seconds(600) {
                 changes += 1
                 service.endpoints = Array(numbers.prefix(Self.sizes[changes % Self.sizes.count]))
                 let before = node.status()?["IPv4"]?.lastSync?.finishedAt

@@ -35,7 +35,9 @@ struct UDPTests {
                 try FlowStream(UDPCluster.outsideFlows, family: family, from: "outside", of: lab),
             ]
         }
-        let isBegun = try await DaemonProcess.wait { try streams.allSatisfy { try $0.isSettled(on: \.before) } }
+        let isBegun = try await DaemonProcess.wait(.seconds(60)) {
+            try streams.allSatisfy { try $0.isSettled(on: \.before) }
+        }
         try #require(isBegun, "\(last(of: streams)) \(daemon.log)")
         let foreign = try foreignEntries(of: lab)
         #expect(foreign.count == 4)
@@ -44,7 +46,9 @@ struct UDPTests {
         let changedAt = Date().timeIntervalSince1970
         try folder.write(UDPCluster.manifests(isChanged: true))
         if kind == .away { daemon = try start(in: lab, variant, folder) }
-        let isDone = try await DaemonProcess.wait { try streams.allSatisfy { try $0.isSettled(on: \.after) } }
+        let isDone = try await DaemonProcess.wait(.seconds(60)) {
+            try streams.allSatisfy { try $0.isSettled(on: \.after) }
+        }
         #expect(isDone, "\(last(of: streams)) \(daemon.log)")
 
         let synced = try syncTimes(of: daemon)
