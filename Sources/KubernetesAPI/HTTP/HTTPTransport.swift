@@ -5,7 +5,8 @@ import NIOHTTP1
 
 /// Sends requests to one API server over HTTP/1.1, with its TLS and its credentials.
 ///
-/// Its owner calls `shutdown` when no request is to be sent any more; going without it is a programmer's error.
+/// Its owner calls `shutdown` when no request is to be sent any more. For one that is let go of without, it is done
+/// some time later.
 public final class HTTPTransport: APITransport {
     struct Limits: Sendable {
         /// For TCP and the TLS handshake together.
@@ -50,8 +51,17 @@ public final class HTTPTransport: APITransport {
         client = HTTPClient(eventLoopGroup: HTTPClient.defaultEventLoopGroup, configuration: configuration)
     }
 
+    deinit {
+        // The client takes it for a programmer's error to go without.
+        Task { [credentials, client] in await Self.shutdown(credentials, client) }
+    }
+
     /// Breaks off what is under way, closes all connections and ends a credential plugin that runs.
     public func shutdown() async {
+        await Self.shutdown(credentials, client)
+    }
+
+    private static func shutdown(_ credentials: CredentialStore, _ client: HTTPClient) async {
         await credentials.close()
         // Fails only if it has been called before.
         try? await client.shutdown()

@@ -188,6 +188,22 @@ struct StreamTests {
             }
         }
     }
+
+    @Test("a transport that is let go of, used or not, is shut down")
+    func letGo() async throws {
+        let unused = ConnectionSettings(server: ServerAddress(usesTLS: false, host: "127.0.0.1", port: 1))
+        // The HTTP client ends the process where it is not.
+        _ = try HTTPTransport(unused)
+        try await ScriptedServer.run { peer in
+            _ = await peer.request()
+            try await peer.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            // The end of the connection.
+            _ = await peer.request()
+        } body: { server in
+            let transport = try HTTPTransport(.test(server, usesTLS: false))
+            #expect(try await transport.answer().body == "ok")
+        }
+    }
 }
 
 @Suite("A server that misbehaves")
