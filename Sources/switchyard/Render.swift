@@ -114,9 +114,7 @@ struct Render: AsyncParsableCommand {
                     + "\(parts.map(\.rawValue).joined(separator: ", ")) only; say --mode")
         }
         try nftables.require(input.mode)
-        if nfacct, input.mode != .iptables {
-            throw InputError("--nfacct: mode \(input.mode.rawValue) has no such rules; say --mode iptables")
-        }
+        try UselessOption.refuse([.nfacct(nfacct ? true : nil, in: input.mode)])
         switch input.mode {
         case .iptables: return Self.restoreFile(input, family, facts, accounting: nfacct)
         case .nftables: return Self.nftFile(input, family, facts, nftables)
